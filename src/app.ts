@@ -1,0 +1,79 @@
+/** Where the rooms meet: plain constructors, called from the cellar up. */
+import type { Config } from './config.ts';
+import { createEngine } from './engine/create-engine.ts';
+import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
+import { EventHub } from './feed/event-hub.ts';
+import { GrpcServer } from './grpc/server.ts';
+import { addServices, SERVICE_NAMES } from './grpc/services.ts';
+import { Health } from './ops/health.ts';
+import type { Logger } from './ops/logging.ts';
+import { addReflection } from './ops/reflection.ts';
+import { readVersion } from './ops/version.ts';
+import { openStore } from './repository/store.ts';
+
+/** How long calls may take to end at shutdown. */
+const SHUTDOWN_GRACE_MS = 10_000;
+
+export interface App {
+  /** Where gRPC is served, as host:port. */
+  readonly grpcAddress: string;
+  /** False while the database does not answer, and once the stop has begun. */
+  ready(): boolean;
+  stop(): Promise<void>;
+}
+
+export interface AppOptions {
+  readonly config: Pick<Config, 'listen'>;
+  readonly databaseUrl: string;
+  readonly logger: Logger;
+  /** Tests play their own time; production leaves it to the database. */
+  readonly clock?: Clock;
+}
+
+/** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
+export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK }: AppOptions): Promise<App> {
+  const store = await openStore({ url: databaseUrl, clock, random: Math.random });
+  let healthy = true;
+  const onFailure = (what: string, error: unknown) => {
+    healthy = false;
+    logger.warn({ err: error, what }, 'background work failed, and will be tried again');
+  };
+  const onHealthy = () => {
+    healthy = true;
+  };
+  const hub = new EventHub({
+    journal: store.journal,
+    doorbell: store.doorbell,
+    onEvents: (events) => engine.onEvents(events),
+    onNewEpoch: () => engine.onNewEpoch(),
+    onFailure: (error) => onFailure('feed', error),
+  });
+  const engine = createEngine({ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy });
+  const health = new Health(SERVICE_NAMES);
+  const server = new GrpcServer(health);
+  addReflection(server.server);
+  addServices(server.server, { engine, version: readVersion(), report: (method, error) => logger.error({ err: error, method }, 'a call failed') });
+  const close = async () => {
+    await engine.stop();
+    await hub.stop();
+    await store.close();
+  };
+  try {
+    await hub.start();
+    await engine.start();
+    const port = await server.listen(config.listen);
+    let stopping = false;
+    return {
+      grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
+      ready: () => healthy && !stopping,
+      stop: async () => {
+        stopping = true;
+        await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
+        await close();
+      },
+    };
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+import type { Failure, JobId, JobState, Micros } from './job.ts';
+
+/** Built-in event types and the code each has in the database. A code, once written, keeps its meaning. */
+export const EVENT_CODES = {
+  enqueued: 1,
+  ready: 2,
+  claimed: 3,
+  started: 4,
+  released: 5,
+  retry_scheduled: 6,
+  suspended: 7,
+  resumed: 8,
+  cancel_requested: 9,
+  abandon_requested: 10,
+  succeeded: 11,
+  failed: 12,
+  cancelled: 13,
+  abandoned: 14,
+  retried: 15,
+  updated: 16,
+} as const;
+
+export type BuiltInEventType = keyof typeof EVENT_CODES;
+
+/** A claim that starts at once writes one journal entry for its two events: `claimed` at seq, `started` at seq + 1. */
+export const CLAIMED_AND_STARTED_CODE = 100;
+
+/** Custom types: what an event may be called, outside the built-in names and `stint.*`. */
+export const CUSTOM_EVENT_TYPE = /^[A-Za-z0-9_.-]{1,64}$/;
+
+/** What an event tells besides its envelope; one shape for each type that has something to tell. */
+export type EventDetail =
+  | { readonly type: 'enqueued'; readonly jobType: string; readonly priority: number; readonly runAt: Micros | null }
+  | { readonly type: 'released'; readonly runAt: Micros | null }
+  | { readonly type: 'retry_scheduled'; readonly failure: Failure; readonly retryAt: Micros; readonly nextAttempt: number }
+  | { readonly type: 'failed'; readonly failure: Failure; readonly deadLettered: boolean }
+  | { readonly type: 'ready' | 'claimed' | 'started' | 'succeeded' };
+
+/** An immutable fact about a job, committed with the change that made it true. */
+export interface JobEvent {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly jobId: JobId;
+  /** 1..n for each job, without gaps. */
+  readonly sequence: number;
+  readonly occurredAt: Micros;
+  readonly life: number;
+  readonly attempt: number;
+  readonly fence: bigint;
+  /** The job's state once this event is true. */
+  readonly state: JobState;
+  readonly workerId: string;
+  readonly detail: EventDetail;
+}
+
+/** The state an event leaves its job in. */
+export function stateAfter(detail: EventDetail): JobState {
+  switch (detail.type) {
+    case 'enqueued':
+    case 'released':
+      return detail.runAt === null ? 'READY' : 'SCHEDULED';
+    case 'ready':
+      return 'READY';
+    case 'claimed':
+      return 'LEASED';
+    case 'started':
+      return 'RUNNING';
+    case 'retry_scheduled':
+      return 'RETRY_WAIT';
+    case 'succeeded':
+      return 'SUCCEEDED';
+    case 'failed':
+      return 'FAILED';
+  }
+}

@@ -1,0 +1,67 @@
+import type { JobId, Micros } from './job.ts';
+import { parseJobId } from './job.ts';
+
+/**
+ * Exclusive, expiring ownership of an attempt. The token a worker holds names the row and proves the right to it:
+ * version(1) ‖ shard(2) ‖ job(16) ‖ fence(8) ‖ secret(16), base64url. Only the secret is unguessable; the rest finds the row.
+ */
+export interface LeaseToken {
+  readonly shard: number;
+  readonly jobId: JobId;
+  readonly fence: bigint;
+  /** A random UUID, minted for each claim call. */
+  readonly secret: string;
+}
+
+export interface Lease {
+  readonly leaseToken: string;
+  readonly attempt: number;
+  readonly fence: bigint;
+  readonly expiresAt: Micros;
+  readonly ttlMs: number;
+  readonly heartbeatIntervalMs: number;
+}
+
+const TOKEN_VERSION = 1;
+const TOKEN_BYTES = 43;
+const UUID_HEX = /^[0-9a-f]{32}$/;
+
+export function formatLeaseToken(token: LeaseToken): string {
+  const bytes = Buffer.alloc(TOKEN_BYTES);
+  bytes.writeUInt8(TOKEN_VERSION, 0);
+  bytes.writeInt16BE(token.shard, 1);
+  bytes.write(token.jobId.replaceAll('-', ''), 3, 'hex');
+  bytes.writeBigInt64BE(token.fence, 19);
+  bytes.write(token.secret.replaceAll('-', ''), 27, 'hex');
+  return bytes.toString('base64url');
+}
+
+/** Null for whatever this service cannot have written: to its holder that is a lost lease, no other error. */
+export function parseLeaseToken(text: string): LeaseToken | null {
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.length !== TOKEN_BYTES || bytes.readUInt8(0) !== TOKEN_VERSION || bytes.toString('base64url') !== text) return null;
+  const jobId = parseJobId(hyphenate(bytes.toString('hex', 3, 19)));
+  if (jobId === null) return null;
+  return { shard: bytes.readInt16BE(1), jobId, fence: bytes.readBigInt64BE(19), secret: hyphenate(bytes.toString('hex', 27)) };
+}
+
+function hyphenate(hex: string): string {
+  if (!UUID_HEX.test(hex)) return hex;
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** Three beats fit into a lease, so that one lost heartbeat costs nothing. */
+export function heartbeatIntervalMs(ttlMs: number): number {
+  return Math.floor(ttlMs / 3);
+}
+
+/** A lease is live until its expiry plus the queue's grace: the server's slack, not the worker's time. */
+export function isLive(lease: { readonly expiresAt: Micros; readonly graceMs: number }, now: Micros): boolean {
+  return now < lease.expiresAt + lease.graceMs * 1_000;
+}
+
+/** The fence rises with every claim, and leaps with the epoch, so that it also rises across a fail-over that lost claims. */
+export function nextFence(fence: bigint, epoch: number): bigint {
+  const floor = BigInt(epoch) << 32n;
+  return fence + 1n > floor ? fence + 1n : floor;
+}

@@ -1,0 +1,46 @@
+/** Every bound of the service, named, with its unit last. Shown to clients by `GetServerInfo`. */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+export const LIMITS = {
+  payloadBytes: MiB,
+  resultBytes: MiB,
+  /** Headers and labels together, keys and values, as UTF-8. */
+  headersAndLabelsBytes: 16 * KiB,
+  checkpointBytes: 64 * KiB,
+  eventDataBytes: 64 * KiB,
+  failureMessageBytes: 4 * KiB,
+  failureDetailsBytes: 64 * KiB,
+  keyBytes: 256,
+  nameLength: 128,
+  contentTypeBytes: 256,
+  workerIdBytes: 256,
+  requestBytes: 4 * MiB,
+  /** A response stops before this size, but carries at least one item; jobs that do not fit are not claimed. */
+  responseBytes: 3 * MiB,
+  batchItems: 1_000,
+  pageItems: 1_000,
+  claimJobs: 1_000,
+  claimQueues: 100,
+  nonRetryableCodes: 100,
+  eventTypes: 100,
+  /** Rows one listing call looks at before it hands back a page token. */
+  scannedRows: 10_000,
+  longPollMs: 60 * SECOND_MS,
+  leaseDurationMinMs: SECOND_MS,
+  leaseDurationMaxMs: DAY_MS,
+  /** The longest backoff, retry_after, release delay and idempotency ttl. */
+  delayMs: 366 * DAY_MS,
+  maxAttempts: 1_000_000,
+  backoffMultiplier: 1_000,
+  /** Releases a life may make before each further one spends its attempt: a job handed round for ever is poison too. */
+  releasesPerLife: 1_000,
+  /** How far a job id minted by a client may lie from the database's time: partitions exist only so far. */
+  clientJobIdSkewMs: DAY_MS,
+  eventsPerMessage: 256,
+  eventMessageBytes: MiB,
+} as const;

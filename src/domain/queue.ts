@@ -1,0 +1,29 @@
+import type { RetryPolicy } from './retry.ts';
+
+/** Where jobs wait; carries the boundary and the default policies. */
+export interface Queue {
+  readonly id: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly leaseDurationMs: number;
+  /** How long past its expiry a lease is still honoured by the server. */
+  readonly leaseGraceMs: number;
+  readonly cancellationBudgetMs: number;
+  readonly retry: RetryPolicy;
+  readonly deadLetterEnabled: boolean;
+}
+
+export interface QueueName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A key no two queues share: names cannot hold a slash. */
+export function queueKey(queue: QueueName): string {
+  return `${queue.namespace}/${queue.name}`;
+}
+
+/** Every namespace lives on the one shard there is; the parameter is the seam at which more come in. */
+export function shardOf(_namespace: string): number {
+  return 0;
+}

@@ -1,0 +1,57 @@
+import type { JobEvent } from '../domain/event.ts';
+import type { Job } from '../domain/job.ts';
+import { queueKey, type QueueName } from '../domain/queue.ts';
+import type { JobIdMint } from './jobs/mint-job-id.ts';
+import type { EventLog } from './ports/event-log.ts';
+import type { EnqueueOutcome, UpkeepRound } from './ports/repository.ts';
+
+export interface AftermathParts {
+  readonly log: Pick<EventLog, 'committed'>;
+  readonly mint: JobIdMint;
+  /** Wakes the claims that wait for these queues. */
+  readonly wake: (queues: readonly QueueName[]) => void;
+  /** A job is due in so many milliseconds. */
+  readonly dueIn: (milliseconds: number) => void;
+}
+
+/** Who is woken by what was committed here, or seen to be committed elsewhere. */
+export class Aftermath {
+  readonly #parts: AftermathParts;
+
+  constructor(parts: AftermathParts) {
+    this.#parts = parts;
+  }
+
+  ofEnqueue(outcomes: readonly EnqueueOutcome[]): void {
+    this.#ofJobs(outcomes.flatMap((outcome) => (outcome.kind === 'enqueued' ? [outcome.job] : [])));
+  }
+
+  ofSettlement(outcomes: readonly { readonly kind: string; readonly job?: Job }[]): void {
+    this.#ofJobs(outcomes.flatMap(({ kind, job }) => (kind === 'applied' && job !== undefined ? [job] : [])));
+  }
+
+  ofRound(round: UpkeepRound): void {
+    this.#parts.mint.setDatabaseTime(round.databaseTime);
+    if (round.count > 0) this.#parts.log.committed();
+    this.#parts.wake(round.readyQueues);
+  }
+
+  /** Seen in the log, whichever replica wrote it. */
+  ofEvents(events: readonly JobEvent[]): void {
+    const ready = events.filter((event) => event.state === 'READY');
+    this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
+  }
+
+  #ofJobs(jobs: readonly Job[]): void {
+    if (jobs.length === 0) return;
+    this.#parts.log.committed();
+    const ready = jobs.filter((job) => job.state === 'READY');
+    this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
+    const dueMs = jobs.flatMap(({ state, runAt }) => ((state === 'SCHEDULED' || state === 'RETRY_WAIT') && runAt !== null ? [runAt / 1_000] : []));
+    if (dueMs.length > 0) this.#parts.dueIn(Math.max(0, Math.min(...dueMs) - this.#parts.mint.databaseTimeMs()));
+  }
+}
+
+function distinct(names: readonly QueueName[]): readonly QueueName[] {
+  return [...new Map(names.map((name) => [queueKey(name), name])).values()];
+}

@@ -1,0 +1,84 @@
+import type { Job, JobId } from '../domain/job.ts';
+import type { Aftermath } from './aftermath.ts';
+import { GroupCommit } from './group-commit.ts';
+import { enqueueBytes } from './jobs/enqueue.ts';
+import type {
+  AckItem,
+  Applied,
+  EnqueueItem,
+  EnqueueOutcome,
+  FailItem,
+  FailOutcome,
+  HeartbeatItem,
+  HeartbeatOutcome,
+  LeaseLost,
+  ReleaseItem,
+  ReleaseOutcome,
+  Repository,
+  SettleItem,
+  SettleOutcome,
+} from './ports/repository.ts';
+
+/** One lane for each operation: every mutation goes through one, also a single unary one. */
+export interface Commits {
+  readonly enqueues: GroupCommit<EnqueueItem, EnqueueOutcome>;
+  readonly starts: GroupCommit<SettleItem, Applied | LeaseLost>;
+  readonly heartbeats: GroupCommit<HeartbeatItem, HeartbeatOutcome>;
+  readonly acks: GroupCommit<AckItem, SettleOutcome>;
+  readonly fails: GroupCommit<FailItem, FailOutcome>;
+  readonly releases: GroupCommit<ReleaseItem, ReleaseOutcome>;
+  /** Reads gather in the same way: a thousand woken waits are two statements. */
+  readonly reads: GroupCommit<JobId, Job | null>;
+}
+
+/** Tokens name no namespace: their holders are one tenant. */
+const byToken = { tenantOf: () => '', bytesOf: () => 0 };
+
+export function createCommits(repository: Repository, aftermath: Aftermath): Commits {
+  /** Wakes whom a commit concerns before its callers are answered. */
+  const telling =
+    <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(commit: (items: readonly Item[]) => Promise<readonly Outcome[]>) =>
+    async (items: readonly Item[]): Promise<readonly Outcome[]> => {
+      const outcomes = await commit(items);
+      aftermath.ofSettlement(outcomes);
+      return outcomes;
+    };
+  return {
+    enqueues: new GroupCommit({
+      name: 'enqueue',
+      commit: async (items) => {
+        const outcomes = await repository.enqueueMany(items);
+        aftermath.ofEnqueue(outcomes);
+        return outcomes;
+      },
+      bytesOf: enqueueBytes,
+      tenantOf: ({ queue }) => queue.namespace,
+    }),
+    starts: new GroupCommit({ ...byToken, name: 'start', commit: telling(repository.startMany) }),
+    heartbeats: new GroupCommit<HeartbeatItem, HeartbeatOutcome>({
+      ...byToken,
+      name: 'heartbeat',
+      commit: repository.heartbeatMany,
+      bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
+    }),
+    acks: new GroupCommit<AckItem, SettleOutcome>({
+      ...byToken,
+      name: 'ack',
+      commit: telling(repository.ackMany),
+      bytesOf: ({ result }) => result.byteLength,
+    }),
+    fails: new GroupCommit<FailItem, FailOutcome>({
+      ...byToken,
+      name: 'fail',
+      commit: telling(repository.failMany),
+      bytesOf: ({ failure }) => failure.message.length + failure.details.byteLength,
+    }),
+    releases: new GroupCommit({ ...byToken, name: 'release', commit: telling(repository.releaseMany) }),
+    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs }),
+  };
+}
+
+/** Resolves when nothing waits for a commit. */
+export async function idle(commits: Commits): Promise<void> {
+  await Promise.all(Object.values(commits).map((commit: { idle(): Promise<void> }) => commit.idle()));
+}

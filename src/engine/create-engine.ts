@@ -1,0 +1,147 @@
+/** Puts the engine together: who commits, who waits, who is woken by whom. The rules are in the files it names. */
+import type { JobEvent } from '../domain/event.ts';
+import { parseLeaseToken } from '../domain/lease.ts';
+import { Aftermath } from './aftermath.ts';
+import { createCommits, idle, type Commits } from './commits.ts';
+import type { Engine } from './engine.ts';
+import { followJob } from './events/follow-job.ts';
+import { listEvents } from './events/list-events.ts';
+import { followLog } from './events/subscribe.ts';
+import { awaitTerminal } from './jobs/await-terminal.ts';
+import { enqueue, enqueueBatch } from './jobs/enqueue.ts';
+import { getJob } from './jobs/get-job.ts';
+import { JobIdMint } from './jobs/mint-job-id.ts';
+import type { EventLog } from './ports/event-log.ts';
+import type { ClaimedJob, Repository, UpkeepRound } from './ports/repository.ts';
+import { QueueDirectory } from './queue-directory.ts';
+import { getQueue, peekQueue } from './queues/get-queue.ts';
+import { Upkeep } from './upkeep/upkeep.ts';
+import { ClaimDesk } from './workers/claim-desk.ts';
+import { heartbeat, start } from './workers/hold.ts';
+import { ack, fail, release, settle, type SettleParts } from './workers/settle.ts';
+
+export interface EngineParts {
+  readonly repository: Repository;
+  readonly log: EventLog;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Background work failed; it will be tried again. */
+  readonly onFailure: (what: string, error: unknown) => void;
+  /** Background work was done: the database answers. */
+  readonly onHealthy: () => void;
+}
+
+export interface RunningEngine extends Engine {
+  start(): Promise<void>;
+  /** Ends upkeep; call after `drain`. */
+  stop(): Promise<void>;
+  /** What committed, on whatever replica: wakes those who wait here. */
+  onEvents(events: readonly JobEvent[]): void;
+  /** Another history of the database: what was remembered of the former is forgotten. */
+  onNewEpoch(): void;
+}
+
+interface Core {
+  readonly parts: EngineParts;
+  readonly directory: QueueDirectory;
+  readonly mint: JobIdMint;
+  readonly aftermath: Aftermath;
+  readonly commits: Commits;
+  readonly settling: SettleParts;
+  readonly desk: ClaimDesk;
+  readonly upkeep: Upkeep;
+  readonly draining: AbortController;
+}
+
+export function createEngine(parts: EngineParts): RunningEngine {
+  const core = createCore(parts);
+  const { commits, desk, upkeep, draining } = core;
+  return {
+    jobs: jobActions(core),
+    workers: workerActions(core),
+    events: eventActions(core),
+    queues: queueActions(core),
+    databaseTime: () => parts.repository.databaseTime(),
+    start: async () => {
+      core.mint.setDatabaseTime(await parts.repository.databaseTime());
+      await upkeep.start();
+    },
+    drain: async () => {
+      draining.abort();
+      desk.drain();
+      await idle(commits);
+    },
+    stop: async () => {
+      await upkeep.stop();
+      await idle(commits);
+    },
+    onEvents: (events) => core.aftermath.ofEvents(events),
+    onNewEpoch: () => core.directory.clear(),
+  };
+}
+
+function createCore(parts: EngineParts): Core {
+  const { repository, log, random } = parts;
+  const directory = new QueueDirectory(repository);
+  const mint = new JobIdMint();
+  const onRound = (round: UpkeepRound) => {
+    parts.onHealthy();
+    aftermath.ofRound(round);
+  };
+  const upkeep = new Upkeep({ repository, onRound, onFailure: parts.onFailure });
+  const aftermath = new Aftermath({ log, mint, wake: (queues) => desk.wake(queues), dueIn: (milliseconds) => upkeep.dueIn(milliseconds) });
+  const commits = createCommits(repository, aftermath);
+  const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, random };
+  const giveBack = (jobs: readonly ClaimedJob[]) => {
+    for (const { lease } of jobs) {
+      const returned = release(settling, { token: parseLeaseToken(lease.leaseToken), delayMs: 0 });
+      returned.catch((error: unknown) => parts.onFailure('give back a claim', error));
+    }
+  };
+  const onClaimed = () => log.committed();
+  const desk: ClaimDesk = new ClaimDesk({ repository, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
+  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, draining: new AbortController() };
+}
+
+function jobActions({ parts: { repository, log }, directory, mint, aftermath, commits, draining }: Core): Engine['jobs'] {
+  const onEnqueued = aftermath.ofEnqueue.bind(aftermath);
+  const enqueuing = { commits: commits.enqueues, repository, directory, mint, onEnqueued };
+  const awaiting = { log, reads: commits.reads, draining: draining.signal };
+  return {
+    enqueue: (command) => enqueue(enqueuing, command),
+    enqueueBatch: (command) => enqueueBatch(enqueuing, command),
+    getJob: (query) => getJob({ repository, reads: commits.reads }, query),
+    listJobs: ({ filter, pageSize, after }) => repository.listJobs(filter, pageSize, after),
+    awaitTerminal: (query, signal) => awaitTerminal(awaiting, query, signal),
+  };
+}
+
+function workerActions({ commits, settling, desk }: Core): Engine['workers'] {
+  return {
+    claim: (command, signal) => desk.claim(command, signal),
+    start: (token) => start(commits.starts, token),
+    heartbeat: (beats) => heartbeat(commits.heartbeats, beats),
+    ack: (command) => ack(settling, command),
+    fail: (command) => fail(settling, command),
+    release: (command) => release(settling, command),
+    settle: (settlements) => settle(settling, settlements),
+  };
+}
+
+function eventActions({ parts: { repository, log }, draining }: Core): Engine['events'] {
+  const following = { log, repository, draining: draining.signal };
+  return {
+    subscribe: (query, signal) =>
+      query.scope.kind === 'job' ? followJob(following, query, query.scope.jobId, signal) : followLog(following, query, signal),
+    listEvents: (query) => listEvents(repository, query),
+  };
+}
+
+function queueActions({ parts: { repository }, directory, upkeep }: Core): Engine['queues'] {
+  return {
+    getQueue: (query) => getQueue(directory, query),
+    peekQueue: (query) => peekQueue({ directory, repository }, query),
+    checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
+    runUpkeep: () => upkeep.runNow(),
+  };
+}

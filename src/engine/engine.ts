@@ -1,0 +1,164 @@
+/**
+ * What the engine can do, as the wire's edge sees it. One file an action stands behind each line. Refusals are values;
+ * a stream ends by throwing `RefusalError` where it has no other way to say no; anything else thrown is a defect or a
+ * `StoreError`.
+ */
+import type { JobEvent } from '../domain/event.ts';
+import type { Refusal, Result } from '../domain/error.ts';
+import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
+import type { LeaseToken } from '../domain/lease.ts';
+import type { Queue } from '../domain/queue.ts';
+import type { ClaimedJob, FailDecision, HeartbeatOutcome, InvariantPage, JobFilter, JobPage } from './ports/repository.ts';
+
+export interface Enqueued {
+  readonly job: Job;
+  readonly deduplicated: boolean;
+}
+
+export interface EnqueueBatch {
+  readonly namespace: string;
+  /** Positional: a job, or why the request's item is none. */
+  readonly items: readonly (Result<JobSpec>)[];
+  readonly atomic: boolean;
+}
+
+export interface AwaitTerminal {
+  readonly namespace: string;
+  readonly jobId: JobId;
+  readonly includeProgress: boolean;
+  /** Waits for the end of a later life than this; 0 for the current one. */
+  readonly afterLife: number;
+}
+
+export interface Claim {
+  readonly namespace: string;
+  readonly workerId: string;
+  readonly queues: readonly string[];
+  readonly maxJobs: number;
+  /** 0 answers at once. */
+  readonly waitMs: number;
+  readonly leaseDurationMs: number | null;
+  readonly startOnClaim: boolean;
+  readonly requestId: string | null;
+}
+
+export interface Claimed {
+  readonly jobs: readonly ClaimedJob[];
+  readonly decision: 'ASSIGNED' | 'EMPTY';
+}
+
+/** A null token is one this service cannot have written: a lost lease. */
+export interface Ack {
+  readonly token: LeaseToken | null;
+  readonly result: Uint8Array;
+  readonly contentType: string;
+}
+
+export interface Fail {
+  readonly token: LeaseToken | null;
+  readonly failure: Failure;
+  readonly retryAfterMs: number | null;
+}
+
+export interface Release {
+  readonly token: LeaseToken | null;
+  readonly delayMs: number;
+}
+
+export interface Beat {
+  readonly token: LeaseToken | null;
+  readonly checkpoint: Uint8Array | null;
+}
+
+export interface Acked {
+  readonly job: Job;
+  readonly outcome: 'APPLIED' | 'ALREADY_APPLIED';
+}
+
+export interface Failed extends Acked {
+  readonly decision: FailDecision;
+}
+
+export interface Released {
+  /** Null with NOT_HELD. */
+  readonly job: Job | null;
+  readonly outcome: 'APPLIED' | 'ALREADY_APPLIED' | 'NOT_HELD';
+}
+
+export type Settlement =
+  | ({ readonly kind: 'ack' } & Ack)
+  | ({ readonly kind: 'fail' } & Fail)
+  | ({ readonly kind: 'release' } & Release)
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+export type Settled =
+  | ({ readonly kind: 'ack' } & Acked)
+  | ({ readonly kind: 'fail' } & Failed)
+  | ({ readonly kind: 'release' } & Released)
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+export type Scope = { readonly kind: 'job'; readonly jobId: JobId } | { readonly kind: 'queue'; readonly queue: string } | { readonly kind: 'everything' };
+
+export interface Subscribe {
+  readonly namespace: string;
+  readonly scope: Scope;
+  /** Empty: all. */
+  readonly types: readonly string[];
+  readonly start: { readonly kind: 'cursor'; readonly cursor: string } | { readonly kind: 'from_beginning' } | { readonly kind: 'from_now' };
+}
+
+export interface Delivery {
+  readonly events: readonly JobEvent[];
+  /** Resumes after the whole message. */
+  readonly cursor: string;
+  /** Set on the last message, when the server ends the stream. */
+  readonly reconnect: string | null;
+}
+
+export interface ListEvents {
+  readonly namespace: string;
+  readonly jobId: JobId;
+  readonly afterSequence: number;
+  readonly types: readonly string[];
+  readonly pageSize: number;
+}
+
+export interface EventPage {
+  readonly events: readonly JobEvent[];
+  readonly latestSequence: number;
+  /** The sequence to go on after, where there is more. */
+  readonly nextAfter: number | null;
+}
+
+export interface Engine {
+  readonly jobs: {
+    enqueue(command: { readonly namespace: string; readonly spec: JobSpec }): Promise<Result<Enqueued>>;
+    enqueueBatch(command: EnqueueBatch): Promise<Result<readonly Result<Enqueued>[]>>;
+    getJob(query: { readonly namespace: string; readonly jobId: JobId; readonly withPayload: boolean }): Promise<Result<{ readonly job: Job; readonly payload: Uint8Array | null }>>;
+    listJobs(query: { readonly filter: JobFilter; readonly pageSize: number; readonly after: JobId | null }): Promise<JobPage>;
+    awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<{ readonly job: Job; readonly terminal: boolean }>;
+  };
+  readonly workers: {
+    claim(command: Claim, signal: AbortSignal): Promise<Claimed>;
+    start(token: LeaseToken | null): Promise<Result<Job>>;
+    heartbeat(beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]>;
+    ack(command: Ack): Promise<Result<Acked>>;
+    fail(command: Fail): Promise<Result<Failed>>;
+    release(command: Release): Promise<Result<Released>>;
+    settle(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
+  };
+  readonly events: {
+    subscribe(query: Subscribe, signal: AbortSignal): AsyncGenerator<Delivery>;
+    listEvents(query: ListEvents): Promise<Result<EventPage>>;
+  };
+  readonly queues: {
+    getQueue(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Queue>>;
+    peekQueue(query: { readonly namespace: string; readonly queue: string; readonly pageSize: number }): Promise<Result<readonly Job[]>>;
+    checkInvariants(query: { readonly namespace: string; readonly pageSize: number; readonly after: string | null }): Promise<InvariantPage>;
+    runUpkeep(): Promise<{ readonly promoted: number; readonly expired: number }>;
+  };
+  databaseTime(): Promise<Micros>;
+  /** Answers parked polls, ends streams with their cursor, finishes commits. Everything asked later is answered or refused at once. */
+  drain(): Promise<void>;
+}
+

@@ -1,0 +1,74 @@
+/**
+ * Cursors: where a subscription goes on, as opaque text. Bound to what is followed, so that a cursor of one filter is
+ * refused for another, and to the epoch, so that one of another history is never silently continued.
+ */
+import { createHash } from 'node:crypto';
+import type { LogPosition } from '../ports/journal.ts';
+import type { Subscribe } from '../engine.ts';
+
+export type Cursor =
+  | { readonly kind: 'log'; readonly position: LogPosition }
+  | { readonly kind: 'job'; readonly epochId: string; readonly sequence: number };
+
+const VERSION = 1;
+const SNAPSHOT = /^\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?$/;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** Bytes of filter digest in a cursor: enough that no two filters of a user meet by chance. */
+const FILTER_BYTES = 9;
+
+export function formatCursor(query: Subscribe, cursor: Cursor): string {
+  const told =
+    cursor.kind === 'job'
+      ? [VERSION, filterDigest(query), cursor.epochId, cursor.sequence]
+      : [VERSION, filterDigest(query), cursor.position.epoch.id, cursor.position.epoch.number, cursor.position.seen, windowParts(cursor.position)];
+  return Buffer.from(JSON.stringify(told)).toString('base64url');
+}
+
+/** Null for text that this service did not write for this very filter. */
+export function parseCursor(query: Subscribe, text: string): Cursor | null {
+  const told = parseJson(Buffer.from(text, 'base64url').toString());
+  if (!Array.isArray(told)) return null;
+  const [version, filter, epochId, ...rest]: unknown[] = told;
+  if (version !== VERSION || filter !== filterDigest(query) || typeof epochId !== 'string' || !UUID.test(epochId)) return null;
+  if (query.scope.kind === 'job') return parseJobCursor(epochId, rest);
+  const position = parsePosition(epochId, rest);
+  return position === null ? null : { kind: 'log', position };
+}
+
+function parseJobCursor(epochId: string, [sequence, ...rest]: readonly unknown[]): Cursor | null {
+  return isCount(sequence) && rest.length === 0 ? { kind: 'job', epochId, sequence } : null;
+}
+
+function parsePosition(id: string, [number, seen, window, ...rest]: readonly unknown[]): LogPosition | null {
+  if (!isCount(number) || !(seen === null || isSnapshot(seen)) || rest.length > 0) return null;
+  if (window === null) return { epoch: { number, id }, seen, window: null };
+  if (!Array.isArray(window)) return null;
+  const [upTo, epoch, n, offset]: unknown[] = window;
+  if (!isSnapshot(upTo) || !isCount(epoch) || !isCount(n) || !isCount(offset)) return null;
+  return { epoch: { number, id }, seen, window: { upTo, from: { epoch, n, offset } } };
+}
+
+function windowParts({ window }: LogPosition) {
+  return window === null ? null : [window.upTo, window.from.epoch, window.from.n, window.from.offset];
+}
+
+function filterDigest({ namespace, scope, types }: Subscribe): string {
+  const told = JSON.stringify([namespace, scope, [...new Set(types)].sort()]);
+  return createHash('sha256').update(told).digest().toString('base64url', 0, FILTER_BYTES);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isSnapshot(value: unknown): value is string {
+  return typeof value === 'string' && SNAPSHOT.test(value);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Group commit: flush at once when idle; while a statement is in flight, gather what arrives, then flush it all. No timer:
+ * idle latency is one round trip, and under load one commit serves hundreds of calls.
+ */
+import { RefusalError } from '../domain/error.ts';
+import { StoreError } from './ports/store-error.ts';
+
+/** Items of one commit. */
+const MAX_ITEMS = 512;
+/** Bytes of one commit; a single larger item goes alone. */
+const MAX_BYTES = 1024 * 1024;
+/** Items that wait for their commit before callers are turned away: some seconds of work. */
+const MAX_WAITING_ITEMS = 20_000;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** A lost race is run again so often; each time somebody else has won. */
+const MAX_CONFLICTS = 10;
+/** A single item that meets a locked row waits for it so often (each 250 ms), apart from the others. */
+const MAX_CONTENDED = 20;
+const RETRY_AFTER_MS = 500;
+
+export interface GroupCommitOptions<Item, Outcome> {
+  readonly name: string;
+  /** One commit for all; positional. */
+  readonly commit: (items: readonly Item[]) => Promise<readonly Outcome[]>;
+  readonly bytesOf: (item: Item) => number;
+  /** Whose item it is: waiting items are gathered in turn from all tenants, so that none crowds out another. */
+  readonly tenantOf: (item: Item) => string;
+}
+
+interface Entry<Item, Outcome> {
+  readonly item: Item;
+  readonly bytes: number;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class GroupCommit<Item, Outcome> {
+  readonly #options: GroupCommitOptions<Item, Outcome>;
+  readonly #waiting = new Map<string, Entry<Item, Outcome>[]>();
+  #waitingItems = 0;
+  #waitingBytes = 0;
+  #flushing = false;
+  /** Commits that run beside the lane: what met a locked row. */
+  readonly #beside = new Set<Promise<void>>();
+  readonly #idle: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions<Item, Outcome>) {
+    this.#options = options;
+  }
+
+  async submit(item: Item): Promise<Outcome> {
+    const [outcome] = await this.submitMany([item]);
+    return outcome as Outcome;
+  }
+
+  /** Positional. Either all are accepted for commit or none; they may end in different commits. */
+  async submitMany(items: readonly Item[]): Promise<readonly Outcome[]> {
+    const sized = items.map((item) => ({ item, bytes: this.#options.bytesOf(item) }));
+    const bytes = sized.reduce((sum, one) => sum + one.bytes, 0);
+    if (this.#waitingItems + items.length > MAX_WAITING_ITEMS || this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
+      throw new RefusalError({ kind: 'overloaded', what: this.#options.name, retryAfterMs: RETRY_AFTER_MS });
+    }
+    return Promise.all(sized.map((one) => this.#enter(one.item, one.bytes)));
+  }
+
+  #enter(item: Item, bytes: number): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const tenant = this.#options.tenantOf(item);
+      const queue = this.#waiting.get(tenant) ?? [];
+      queue.push({ item, bytes, resolve, reject });
+      this.#waiting.set(tenant, queue);
+      this.#waitingItems += 1;
+      this.#waitingBytes += bytes;
+      if (this.#flushing) return;
+      this.#flushing = true;
+      // After this tick: what one call brings together is committed together.
+      queueMicrotask(() => void this.#drainLane());
+    });
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  async idle(): Promise<void> {
+    if (this.#flushing) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await Promise.all(this.#beside);
+  }
+
+  async #drainLane(): Promise<void> {
+    while (this.#waitingItems > 0) await this.#commit(this.#gather(), 0);
+    this.#flushing = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** One item of each tenant in turn; who was served goes to the end of the line. */
+  #gather(): Entry<Item, Outcome>[] {
+    const batch: Entry<Item, Outcome>[] = [];
+    let bytes = 0;
+    for (const [tenant, queue] of this.#waiting) {
+      const [next] = queue;
+      if (next !== undefined && (batch.length === MAX_ITEMS || (batch.length > 0 && bytes + next.bytes > MAX_BYTES))) break;
+      this.#waiting.delete(tenant);
+      if (next === undefined) continue;
+      queue.shift();
+      batch.push(next);
+      bytes += next.bytes;
+      this.#waitingItems -= 1;
+      this.#waitingBytes -= next.bytes;
+      // Set again during iteration, a map visits it again: that is the turn after all others.
+      if (queue.length > 0) this.#waiting.set(tenant, queue);
+    }
+    return batch;
+  }
+
+  async #commit(batch: readonly Entry<Item, Outcome>[], tries: number): Promise<void> {
+    try {
+      const outcomes = await this.#options.commit(batch.map(({ item }) => item));
+      if (outcomes.length !== batch.length) throw new Error(`${this.#options.name}: ${outcomes.length} outcomes for ${batch.length} items`);
+      batch.forEach((entry, index) => entry.resolve(outcomes[index] as Outcome));
+    } catch (error) {
+      await this.#recover(batch, error, tries);
+    }
+  }
+
+  /** The batch did nothing, or nobody knows: what knows that it did nothing may be tried in another shape. */
+  async #recover(batch: readonly Entry<Item, Outcome>[], error: unknown, tries: number): Promise<void> {
+    const kind = error instanceof StoreError ? error.kind : 'broken';
+    if (kind === 'conflict' && tries < MAX_CONFLICTS) return this.#commit(batch, tries + 1);
+    if (kind === 'contended' && tries < MAX_CONTENDED) return this.#commitBeside(batch, tries);
+    if (kind === 'bad_item' && batch.length > 1) return this.#commitHalves(batch);
+    for (const entry of batch) entry.reject(error);
+  }
+
+  /** One of them is what the database refuses: halves find it, and the others get through. */
+  async #commitHalves(batch: readonly Entry<Item, Outcome>[]): Promise<void> {
+    const middle = Math.ceil(batch.length / 2);
+    await this.#commit(batch.slice(0, middle), 0);
+    await this.#commit(batch.slice(middle), 0);
+  }
+
+  /** One of them waits for a locked row: the lane goes on, and beside it halves part it from the strangers. */
+  #commitBeside(batch: readonly Entry<Item, Outcome>[], tries: number): void {
+    const alone = batch.length === 1;
+    const commits = (alone ? this.#commit(batch, tries + 1) : this.#commitHalves(batch)).finally(() => this.#beside.delete(commits));
+    this.#beside.add(commits);
+  }
+}

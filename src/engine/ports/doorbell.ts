@@ -1,0 +1,8 @@
+/** A hint between replicas that something was committed. May be lost, doubled or late: whoever hears it looks, whoever does not looks anyway. */
+export interface Doorbell {
+  /** Rings for the other replicas, soon; many rings in a row are one. */
+  ring(): void;
+  /** Calls back for each ring of another replica, and whenever rings may have been missed. */
+  listen(onRing: () => void): Promise<void>;
+  close(): Promise<void>;
+}

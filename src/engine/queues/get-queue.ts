@@ -1,0 +1,24 @@
+import type { Result } from '../../domain/error.ts';
+import type { Job } from '../../domain/job.ts';
+import type { Queue } from '../../domain/queue.ts';
+import type { Repository } from '../ports/repository.ts';
+import type { QueueDirectory } from '../queue-directory.ts';
+
+interface QueueQuery {
+  readonly namespace: string;
+  readonly queue: string;
+}
+
+export async function getQueue(directory: QueueDirectory, { namespace, queue }: QueueQuery): Promise<Result<Queue>> {
+  const [found] = await directory.find([{ namespace, name: queue }]);
+  return found ? { ok: true, value: found } : { ok: false, refusal: { kind: 'queue_not_found', queue } };
+}
+
+/** What would be claimed next, in dispatch order; claims nothing. */
+export async function peekQueue(
+  { directory, repository }: { readonly directory: QueueDirectory; readonly repository: Pick<Repository, 'peekQueue'> },
+  query: QueueQuery & { readonly pageSize: number },
+): Promise<Result<readonly Job[]>> {
+  const found = await getQueue(directory, query);
+  return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize) } : found;
+}

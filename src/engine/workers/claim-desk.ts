@@ -1,0 +1,253 @@
+/**
+ * Where claims wait. A claim that finds nothing is parked in memory and holds no connection; a commit, a ring or the
+ * recheck wakes its group: all who wait for the same queues are served by one statement, first come first served.
+ */
+import { randomUUID } from 'node:crypto';
+import { LIMITS } from '../../domain/limits.ts';
+import { queueKey, type Queue, type QueueName } from '../../domain/queue.ts';
+import { RefusalError } from '../../domain/error.ts';
+import type { Claim, Claimed } from '../engine.ts';
+import type { ClaimedJob, ClaimSlot, Repository } from '../ports/repository.ts';
+import type { QueueDirectory } from '../queue-directory.ts';
+
+/** Parked claims look again after this, should every hint have been lost. */
+const RECHECK_MS = 5_000;
+/** Parked claims on one replica. */
+const MAX_PARKED = 50_000;
+const RETRY_AFTER_MS = 1_000;
+
+const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
+
+interface Waiter {
+  readonly claim: Claim;
+  readonly resolve: (claimed: Claimed) => void;
+  readonly reject: (error: unknown) => void;
+  /** Rises with each claim that parks: a look serves who came before it. */
+  readonly arrival: number;
+  /** True while a statement may be giving it jobs. */
+  served: boolean;
+  /** Its time is up, or it only wanted one look: answered after the next statement at the latest. */
+  leaving: boolean;
+  /** Its caller is gone: what it is given goes back. */
+  gone: boolean;
+}
+
+interface Group {
+  readonly key: string;
+  readonly names: readonly QueueName[];
+  readonly waiters: Set<Waiter>;
+  running: boolean;
+  wanted: boolean;
+  recheck: NodeJS.Timeout | null;
+}
+
+export interface ClaimDeskParts {
+  readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
+  readonly directory: QueueDirectory;
+  /** Takes back what was given to a caller who has gone. */
+  readonly giveBack: (jobs: readonly ClaimedJob[]) => void;
+  readonly onClaimed: () => void;
+  /** Asked for while claims are parked: hints must come in. */
+  readonly keepReading: () => { close: () => void };
+}
+
+export class ClaimDesk {
+  readonly #parts: ClaimDeskParts;
+  readonly #groups = new Map<string, Group>();
+  readonly #groupsOfQueue = new Map<string, Set<Group>>();
+  /** By namespace, worker and request id: a repeated claim takes the place of the one whose answer was lost. */
+  readonly #byRequest = new Map<string, Waiter>();
+  #parked = 0;
+  #arrivals = 0;
+  #reading: { close: () => void } | null = null;
+  #draining = false;
+
+  constructor(parts: ClaimDeskParts) {
+    this.#parts = parts;
+  }
+
+  /** Jobs as soon as there is one; EMPTY when the wait is over, the signal aborts or the service drains. */
+  async claim(claim: Claim, signal: AbortSignal): Promise<Claimed> {
+    if (this.#draining || signal.aborted) return NOTHING;
+    if (this.#parked >= MAX_PARKED) throw new RefusalError({ kind: 'overloaded', what: 'parked claims', retryAfterMs: RETRY_AFTER_MS });
+    const repeated = await this.#leasesOfRequest(claim);
+    if (repeated.length > 0) return { jobs: repeated, decision: 'ASSIGNED' };
+    return this.#park(claim, signal);
+  }
+
+  /** These queues have something to claim. */
+  wake(names: readonly QueueName[]): void {
+    for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group));
+  }
+
+  /** Answers everybody; nobody parks any more. */
+  drain(): void {
+    this.#draining = true;
+    for (const group of this.#groups.values()) {
+      for (const waiter of group.waiters) this.#leave(group, waiter);
+    }
+  }
+
+  async #leasesOfRequest({ namespace, workerId, requestId }: Claim): Promise<readonly ClaimedJob[]> {
+    return requestId === null ? [] : this.#parts.repository.leasesOfRequest(namespace, workerId, requestId);
+  }
+
+  #park(claim: Claim, signal: AbortSignal): Promise<Claimed> {
+    const group = this.#group(claim);
+    this.#parked += 1;
+    this.#reading ??= this.#parts.keepReading();
+    let release = () => {};
+    const claimed = new Promise<Claimed>((resolve, reject) => {
+      const waiter: Waiter = { claim, resolve, reject, arrival: (this.#arrivals += 1), served: false, leaving: claim.waitMs === 0, gone: false };
+      const timer = setTimeout(() => this.#leave(group, waiter), claim.waitMs);
+      const onAbort = () => {
+        waiter.gone = true;
+        this.#leave(group, waiter);
+      };
+      signal.addEventListener('abort', onAbort);
+      this.#supersede(claim, group, waiter);
+      group.waiters.add(waiter);
+      if (claim.waitMs === 0) clearTimeout(timer);
+      release = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        group.waiters.delete(waiter);
+        if (this.#byRequest.get(requestKey(claim)) === waiter) this.#byRequest.delete(requestKey(claim));
+        this.#parked -= 1;
+        if (this.#parked === 0) this.#stopReading();
+        this.#forgetIfIdle(group);
+      };
+      this.#serve(group);
+    });
+    return claimed.finally(() => release());
+  }
+
+  #supersede(claim: Claim, group: Group, waiter: Waiter): void {
+    if (claim.requestId === null) return;
+    const former = this.#byRequest.get(requestKey(claim));
+    if (former !== undefined) this.#leave(group, former);
+    this.#byRequest.set(requestKey(claim), waiter);
+  }
+
+  /** Answered at once, unless a statement is giving to it right now: then with what that brings. */
+  #leave(group: Group, waiter: Waiter): void {
+    waiter.leaving = true;
+    if (waiter.served) return;
+    group.waiters.delete(waiter);
+    waiter.resolve(NOTHING);
+  }
+
+  #serve(group: Group): void {
+    group.wanted = true;
+    if (group.running) return;
+    group.running = true;
+    void this.#run(group);
+  }
+
+  async #run(group: Group): Promise<void> {
+    while (group.wanted && group.waiters.size > 0) {
+      group.wanted = false;
+      const [served, lookedFor] = [this.#nextSlots(group), this.#arrivals];
+      try {
+        // Where somebody got something there may be more; where nobody did, there is nothing for the others either.
+        if (await this.#claimFor(group, served)) group.wanted = true;
+        else this.#dismiss(group, lookedFor);
+      } catch (error) {
+        for (const waiter of served) {
+          group.waiters.delete(waiter);
+          waiter.reject(error);
+        }
+      }
+    }
+    group.running = false;
+    this.#scheduleRecheck(group);
+    this.#forgetIfIdle(group);
+  }
+
+  #dismiss(group: Group, lookedFor: number): void {
+    for (const waiter of group.waiters) if (waiter.leaving && waiter.arrival <= lookedFor) this.#leave(group, waiter);
+  }
+
+  #nextSlots(group: Group): readonly Waiter[] {
+    const served: Waiter[] = [];
+    let jobs = 0;
+    for (const waiter of group.waiters) {
+      jobs += waiter.claim.maxJobs;
+      if (served.length > 0 && jobs > LIMITS.claimJobs) break;
+      waiter.served = true;
+      served.push(waiter);
+    }
+    return served;
+  }
+
+  /** One statement for all of them. True when somebody got something, so that there may be more. */
+  async #claimFor(group: Group, served: readonly Waiter[]): Promise<boolean> {
+    const queues = (await this.#parts.directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
+    const given = queues.length === 0 ? [] : await this.#parts.repository.claim(queues, served.map(slotOf));
+    served.forEach((waiter, index) => this.#answer(group, waiter, given[index] ?? []));
+    const some = given.some((jobs) => jobs.length > 0);
+    if (some) this.#parts.onClaimed();
+    return some;
+  }
+
+  #answer(group: Group, waiter: Waiter, jobs: readonly ClaimedJob[]): void {
+    waiter.served = false;
+    if (jobs.length > 0) {
+      group.waiters.delete(waiter);
+      waiter.resolve({ jobs, decision: 'ASSIGNED' });
+      if (waiter.gone) this.#parts.giveBack(jobs);
+    } else if (waiter.leaving || this.#draining) {
+      this.#leave(group, waiter);
+    }
+  }
+
+  #stopReading(): void {
+    this.#reading?.close();
+    this.#reading = null;
+  }
+
+  #group({ namespace, queues }: Claim): Group {
+    const names = [...queues].sort().map((name) => ({ namespace, name }));
+    const key = names.map(queueKey).join(',');
+    const found = this.#groups.get(key);
+    if (found !== undefined) return found;
+    const group: Group = { key, names, waiters: new Set(), running: false, wanted: false, recheck: null };
+    this.#groups.set(key, group);
+    for (const name of names) {
+      const groups = this.#groupsOfQueue.get(queueKey(name)) ?? new Set();
+      this.#groupsOfQueue.set(queueKey(name), groups.add(group));
+    }
+    return group;
+  }
+
+  #scheduleRecheck(group: Group): void {
+    if (group.recheck !== null) clearTimeout(group.recheck);
+    group.recheck = group.waiters.size === 0 ? null : setTimeout(() => this.#serve(group), RECHECK_MS);
+  }
+
+  #forgetIfIdle(group: Group): void {
+    if (group.running || group.waiters.size > 0 || this.#groups.get(group.key) !== group) return;
+    if (group.recheck !== null) clearTimeout(group.recheck);
+    this.#groups.delete(group.key);
+    for (const name of group.names) {
+      const groups = this.#groupsOfQueue.get(queueKey(name));
+      groups?.delete(group);
+      if (groups?.size === 0) this.#groupsOfQueue.delete(queueKey(name));
+    }
+  }
+}
+
+function slotOf({ claim }: Waiter): ClaimSlot {
+  return {
+    workerId: claim.workerId,
+    maxJobs: claim.maxJobs,
+    leaseDurationMs: claim.leaseDurationMs,
+    startOnClaim: claim.startOnClaim,
+    requestId: claim.requestId,
+    secret: randomUUID(),
+  };
+}
+
+function requestKey({ namespace, workerId, requestId }: Claim): string {
+  return JSON.stringify([namespace, workerId, requestId]);
+}

@@ -1,0 +1,39 @@
+/** What this needs of a call of grpc-js, of whichever kind. */
+interface Surface {
+  readonly cancelled: boolean;
+  getDeadline(): Date | number;
+  once(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** What a handler knows of its call besides the request. */
+export class Call {
+  readonly #surface: Surface;
+  #controller: AbortController | null = null;
+
+  constructor(surface: Surface) {
+    this.#surface = surface;
+  }
+
+  /**
+   * Aborts when the client cancels, goes away or runs out of its deadline; also once the call has ended. Made when first
+   * asked for: most calls end before anybody wants to know.
+   */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      const controller = new AbortController();
+      if (this.#surface.cancelled) controller.abort();
+      else this.#surface.once('cancelled', () => controller.abort());
+      this.#controller = controller;
+    }
+    return this.#controller.signal;
+  }
+
+  get isCancelled(): boolean {
+    return this.#surface.cancelled;
+  }
+
+  /** Until the client gives up; Infinity where it has set no deadline. */
+  remainingMs(): number {
+    return Number(this.#surface.getDeadline()) - Date.now();
+  }
+}

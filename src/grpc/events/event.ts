@@ -1,0 +1,58 @@
+import type { EventDetail, JobEvent } from '../../domain/event.ts';
+import { CUSTOM_EVENT_TYPE } from '../../domain/event.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Event } from '../../../gen/stint/v1/event.ts';
+import { optionalTimestamp, timestamp, wireFailure, wireState } from '../encode.ts';
+import type { Fields } from '../fields.ts';
+
+/** Names of event types to filter by. Built-in names have the form of custom ones. */
+export function readEventTypes(fields: Fields, types: readonly string[]): string[] {
+  return fields.list('types', types, { min: 0, max: LIMITS.eventTypes }, (type, path) => {
+    if (!CUSTOM_EVENT_TYPE.test(type)) fields.refuse(path, `must match ${CUSTOM_EVENT_TYPE.source}`);
+    return type;
+  });
+}
+
+export function wireEvent(event: JobEvent): Event {
+  return {
+    namespace: event.namespace,
+    queue: event.queue,
+    jobId: event.jobId,
+    sequence: BigInt(event.sequence),
+    type: event.detail.type,
+    occurredAt: timestamp(event.occurredAt),
+    life: event.life,
+    attempt: event.attempt,
+    fence: event.fence,
+    state: wireState(event.state),
+    workerId: event.workerId,
+    detail: wireDetail(event.detail),
+  };
+}
+
+function wireDetail(detail: EventDetail): Event['detail'] {
+  switch (detail.type) {
+    case 'enqueued': {
+      const { jobType, priority, runAt } = detail;
+      return { $case: 'enqueued', enqueued: { jobType, priority, runAt: optionalTimestamp(runAt) } };
+    }
+    case 'ready':
+      return { $case: 'ready', ready: {} };
+    case 'claimed':
+      return { $case: 'claimed', claimed: {} };
+    case 'started':
+      return { $case: 'started', started: {} };
+    case 'released':
+      return { $case: 'released', released: { runAt: optionalTimestamp(detail.runAt) } };
+    case 'retry_scheduled': {
+      const { failure, retryAt, nextAttempt } = detail;
+      return { $case: 'retryScheduled', retryScheduled: { failure: wireFailure(failure), retryAt: timestamp(retryAt), nextAttempt } };
+    }
+    case 'succeeded':
+      return { $case: 'succeeded', succeeded: { evidence: undefined } };
+    case 'failed': {
+      const { failure, deadLettered } = detail;
+      return { $case: 'failed', failed: { failure: wireFailure(failure), deadLettered, evidence: undefined } };
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { type Report, serverStream, type StreamHandler, unary, type UnaryHandler } from './handler.ts';
+import { receive } from './received.ts';
+import { unimplemented } from './unimplemented.ts';
+
+type RequestOf<Method> = Method extends { readonly requestDeserialize: (bytes: Buffer) => infer Request } ? Request : never;
+type ResponseOf<Method> = Method extends { readonly responseDeserialize: (bytes: Buffer) => infer Response } ? Response : never;
+
+/** The handler of one RPC: `MethodHandler<typeof JobServiceService.enqueue>`. */
+export type MethodHandler<Method> = Method extends { readonly responseStream: true }
+  ? StreamHandler<RequestOf<Method>, ResponseOf<Method>>
+  : UnaryHandler<RequestOf<Method>, ResponseOf<Method>>;
+
+/** The handlers of a service. An RPC left out answers UNIMPLEMENTED with its name; a bidirectional one can only be left out. */
+export type Handlers<Definition> = {
+  readonly [Name in keyof Definition]?: Definition[Name] extends { readonly requestStream: true } ? never : MethodHandler<Definition[Name]>;
+};
+
+/** A handler whose types are forgotten; its definition tells which of the two it is. */
+type UntypedHandler = UnaryHandler<unknown, unknown> & StreamHandler<unknown, unknown>;
+
+/** Puts a service on the server, each RPC behind the wrapper that answers every error from the one table. */
+export function addService<Definition extends ServiceDefinition>(
+  server: Server,
+  definition: Definition,
+  handlers: Handlers<Definition>,
+  report: Report,
+): void {
+  const untyped = new Map<string, UntypedHandler>(Object.entries(handlers));
+  const served: Record<string, ServiceDefinition[string]> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const [name, method] of Object.entries(definition)) {
+    served[name] = { ...method, requestDeserialize: (bytes) => receive(bytes, method.requestDeserialize) };
+    const handler = untyped.get(name);
+    if (handler === undefined) implementation[name] = unimplemented(method);
+    else if (method.responseStream) implementation[name] = serverStream(method.path, handler, report);
+    else implementation[name] = unary(method.path, handler, report);
+  }
+  server.addService(served, implementation);
+}
+
+/** Full names of the RPCs that are served, as `GetServerInfo` tells them: `stint.v1.JobService/Enqueue`. */
+export function servedMethods<Definition extends ServiceDefinition>(definition: Definition, handlers: Handlers<Definition>): string[] {
+  const names = new Set(Object.keys(handlers));
+  return Object.entries(definition).flatMap(([name, method]) => (names.has(name) ? [method.path.slice(1)] : []));
+}

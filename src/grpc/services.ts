@@ -1,0 +1,75 @@
+import type { Server } from '@grpc/grpc-js';
+import type { Engine } from '../engine/engine.ts';
+import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
+import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
+import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
+import { WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
+import { listEvents } from './events/list-events.ts';
+import { subscribe } from './events/subscribe.ts';
+import type { Report } from './handler.ts';
+import { awaitTerminal } from './jobs/await-terminal.ts';
+import { enqueueBatch } from './jobs/enqueue-batch.ts';
+import { enqueue } from './jobs/enqueue.ts';
+import { getJob } from './jobs/get-job.ts';
+import { getServerInfo } from './jobs/get-server-info.ts';
+import { listJobs } from './jobs/list-jobs.ts';
+import { checkInvariants } from './queues/check-invariants.ts';
+import { getQueue } from './queues/get-queue.ts';
+import { peekQueue } from './queues/peek-queue.ts';
+import { runUpkeep } from './queues/run-upkeep.ts';
+import { addService, type Handlers, servedMethods } from './service.ts';
+import { ack } from './workers/ack.ts';
+import { claim } from './workers/claim.ts';
+import { fail } from './workers/fail.ts';
+import { heartbeat } from './workers/heartbeat.ts';
+import { release } from './workers/release.ts';
+import { settle } from './workers/settle.ts';
+import { start } from './workers/start.ts';
+
+/** What `grpc.health.v1` tells of, each by its full name. */
+export const SERVICE_NAMES = ['JobService', 'WorkerService', 'EventService', 'QueueService'].map((name) => `stint.v1.${name}`);
+
+export interface ServicesOptions {
+  readonly engine: Engine;
+  readonly version: string;
+  /** Hears of defects; the clients see only INTERNAL. */
+  readonly report: Report;
+}
+
+/** Puts the four services on the server. An RPC that stands in none of the lists answers UNIMPLEMENTED with its name. */
+export function addServices(server: Server, { engine, version, report }: ServicesOptions): void {
+  const jobs: Handlers<typeof JobServiceService> = {
+    enqueue: enqueue(engine),
+    enqueueBatch: enqueueBatch(engine),
+    getJob: getJob(engine),
+    listJobs: listJobs(engine),
+    awaitTerminal: awaitTerminal(engine),
+    getServerInfo: getServerInfo(engine, () => ({ version, capabilities })),
+  };
+  const workers: Handlers<typeof WorkerServiceService> = {
+    claim: claim(engine),
+    start: start(engine),
+    heartbeat: heartbeat(engine),
+    ack: ack(engine),
+    fail: fail(engine),
+    release: release(engine),
+    settle: settle(engine),
+  };
+  const events: Handlers<typeof EventServiceService> = { subscribe: subscribe(engine), listEvents: listEvents(engine) };
+  const queues: Handlers<typeof QueueServiceService> = {
+    getQueue: getQueue(engine),
+    checkInvariants: checkInvariants(engine),
+    peekQueue: peekQueue(engine),
+    runUpkeep: runUpkeep(engine),
+  };
+  const capabilities = [
+    ...servedMethods(JobServiceService, jobs),
+    ...servedMethods(WorkerServiceService, workers),
+    ...servedMethods(EventServiceService, events),
+    ...servedMethods(QueueServiceService, queues),
+  ];
+  addService(server, JobServiceService, jobs, report);
+  addService(server, WorkerServiceService, workers, report);
+  addService(server, EventServiceService, events, report);
+  addService(server, QueueServiceService, queues, report);
+}

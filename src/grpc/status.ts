@@ -1,0 +1,182 @@
+// toWellFormed(): in every Node we support, but not in the library of our compile target.
+/// <reference lib="es2024.string" />
+/** The one place that knows gRPC codes: what each refusal is on the wire. */
+import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import { type FieldViolation, type Refusal, RefusalError } from '../domain/error.ts';
+import { StoreError } from '../engine/ports/store-error.ts';
+import type { Any } from '../../gen/google/protobuf/any.ts';
+import { BadRequest, ErrorInfo, PreconditionFailure, QuotaFailure, RetryInfo } from '../../gen/google/rpc/error_details.ts';
+import { Status } from '../../gen/google/rpc/status.ts';
+import type { ErrorReason } from '../../gen/stint/v1/error_reason.ts';
+import { duration } from './encode.ts';
+
+/**
+ * Bytes of field violations that one refusal tells. Clients refuse header blocks past 8 KiB by default in some languages,
+ * and a binary trailer grows by a third in base64.
+ */
+const CALL_VIOLATION_BYTES = 3 * 1024;
+/** Less within a batch, where a thousand of them share one answer. */
+const ITEM_VIOLATION_BYTES = 1024;
+/** Longest piece of a client's own words that is told back in an error. */
+const ECHO_LENGTH = 200;
+const MAX_MESSAGE_LENGTH = 500;
+
+const SHUTDOWN_RETRY_MS = 1_000;
+
+interface Answer {
+  readonly code: status;
+  readonly reason: keyof typeof ErrorReason;
+}
+
+const ANSWERS = {
+  invalid_field: { code: status.INVALID_ARGUMENT, reason: 'INVALID_FIELD' },
+  unimplemented: { code: status.UNIMPLEMENTED, reason: 'UNIMPLEMENTED' },
+  job_not_found: { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' },
+  queue_not_found: { code: status.NOT_FOUND, reason: 'QUEUE_NOT_FOUND' },
+  duplicate_job: { code: status.ALREADY_EXISTS, reason: 'DUPLICATE_JOB' },
+  lease_lost: { code: status.FAILED_PRECONDITION, reason: 'LEASE_LOST' },
+  invalid_transition: { code: status.FAILED_PRECONDITION, reason: 'INVALID_TRANSITION' },
+  cursor_expired: { code: status.OUT_OF_RANGE, reason: 'CURSOR_EXPIRED' },
+  overloaded: { code: status.RESOURCE_EXHAUSTED, reason: 'OVERLOADED' },
+  store_unavailable: { code: status.UNAVAILABLE, reason: 'STORE_UNAVAILABLE' },
+  shutting_down: { code: status.UNAVAILABLE, reason: 'SHUTTING_DOWN' },
+} as const satisfies Record<Refusal['kind'], Answer>;
+
+/** What a refusal says besides its code and reason. */
+interface Account {
+  readonly message: string;
+  readonly metadata?: Record<string, string>;
+  readonly details?: readonly Any[];
+}
+
+function account(refusal: Refusal, violationBytes: number): Account {
+  switch (refusal.kind) {
+    case 'invalid_field':
+      return { message: summary(refusal.violations), details: [badRequest(refusal.violations, violationBytes)] };
+    case 'unimplemented':
+      return { message: `${refusal.what} is not served by this version`, metadata: { what: refusal.what } };
+    case 'job_not_found':
+      return { message: `there is no job ${echo(refusal.jobId)} in this namespace`, metadata: { job_id: refusal.jobId } };
+    case 'queue_not_found':
+      return { message: `there is no queue ${echo(refusal.queue)} in this namespace`, metadata: { queue: refusal.queue } };
+    case 'duplicate_job':
+      return {
+        message: 'the id or key is taken by another job',
+        metadata: refusal.jobId === null ? {} : { job_id: refusal.jobId },
+      };
+    case 'lease_lost':
+      return { message: 'the lease is not held: stop working on this job', details: [precondition('LEASE_LOST', 'lease', 'not held')] };
+    case 'invalid_transition': {
+      const { jobId, state, action } = refusal;
+      const description = `a job that is ${state} does not allow ${action}`;
+      return {
+        message: description,
+        metadata: { job_id: jobId, state, action },
+        details: [precondition('INVALID_TRANSITION', `jobs/${jobId}`, description)],
+      };
+    }
+    case 'cursor_expired':
+      return { message: `the cursor cannot be followed: ${refusal.why}` };
+    case 'overloaded':
+      return {
+        message: `${refusal.what}: this replica holds as much as it accepts`,
+        details: [retryIn(refusal.retryAfterMs), quotaFailure(refusal.what)],
+      };
+    case 'store_unavailable':
+      return { message: 'the database is not available', details: [retryIn(refusal.retryAfterMs)] };
+    case 'shutting_down':
+      return { message: 'this replica is shutting down', details: [retryIn(SHUTDOWN_RETRY_MS)] };
+  }
+}
+
+/** A refusal as an item of a batch tells it. */
+export function refusalStatus(refusal: Refusal): Status {
+  return statusOf(refusal, ITEM_VIOLATION_BYTES);
+}
+
+function statusOf(refusal: Refusal, violationBytes: number): Status {
+  const { message, metadata, details } = account(refusal, violationBytes);
+  const { code, reason } = ANSWERS[refusal.kind];
+  return { code, message: message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(), details: [errorInfo(reason, metadata), ...(details ?? [])] };
+}
+
+/** How long a client that met a stumbling database should wait. */
+const STORE_RETRY_MS = 500;
+
+/** What a thrown value refuses; null for what nobody foresaw. */
+function refusalIn(error: unknown): Refusal | null {
+  if (error instanceof RefusalError) return error.refusal;
+  if (!(error instanceof StoreError)) return null;
+  switch (error.kind) {
+    case 'unavailable':
+    case 'conflict':
+    case 'contended':
+      return { kind: 'store_unavailable', retryAfterMs: STORE_RETRY_MS };
+    case 'bad_item':
+    case 'broken':
+      return null;
+  }
+}
+
+const UNFORESEEN: Status = {
+  code: status.INTERNAL,
+  message: 'something went wrong inside the service',
+  details: [errorInfo('INTERNAL')],
+};
+
+/** The end of a call that threw. `report` hears of what nobody foresaw; the client learns nothing of it. */
+export function errorResponse(error: unknown, report: (cause: unknown) => void): Partial<StatusObject> {
+  const refusal = refusalIn(error);
+  if (refusal !== null) return trailer(ANSWERS[refusal.kind].code, statusOf(refusal, CALL_VIOLATION_BYTES));
+  report(error);
+  return trailer(status.INTERNAL, UNFORESEEN);
+}
+
+function trailer(code: status, rpcStatus: Status): Partial<StatusObject> {
+  const metadata = new Metadata();
+  metadata.set('grpc-status-details-bin', Buffer.from(Status.encode(rpcStatus).finish()));
+  return { code, details: rpcStatus.message, metadata };
+}
+
+function summary([first, ...rest]: readonly FieldViolation[]): string {
+  if (first === undefined) return 'the request is not valid';
+  return `${first.field}: ${first.description}${rest.length === 0 ? '' : `, and ${rest.length} more`}`;
+}
+
+function errorInfo(reason: Answer['reason'], metadata: Record<string, string> = {}): Any {
+  const echoed = Object.fromEntries(Object.entries(metadata).map(([key, value]): [string, string] => [key, echo(value)]));
+  const info: ErrorInfo = { reason, domain: 'stint', metadata: echoed };
+  return pack('google.rpc.ErrorInfo', ErrorInfo.encode(info).finish());
+}
+
+/** As many violations as fit, but one at least. */
+function badRequest(violations: readonly FieldViolation[], maxBytes: number): Any {
+  const message: BadRequest = { fieldViolations: [] };
+  let bytes = 0;
+  for (const { field, description } of violations) {
+    bytes += Buffer.byteLength(field) + Buffer.byteLength(description) + 8;
+    if (bytes > maxBytes && message.fieldViolations.length > 0) break;
+    message.fieldViolations.push({ field: echo(field), description: echo(description), reason: '', localizedMessage: undefined });
+  }
+  return pack('google.rpc.BadRequest', BadRequest.encode(message).finish());
+}
+
+function retryIn(delayMs: number): Any {
+  return pack('google.rpc.RetryInfo', RetryInfo.encode({ retryDelay: duration(delayMs) }).finish());
+}
+
+function precondition(type: string, subject: string, description: string): Any {
+  return pack('google.rpc.PreconditionFailure', PreconditionFailure.encode({ violations: [{ type, subject, description }] }).finish());
+}
+
+function quotaFailure(subject: string): Any {
+  return pack('google.rpc.QuotaFailure', QuotaFailure.encode(QuotaFailure.fromPartial({ violations: [{ subject }] })).finish());
+}
+
+function pack(name: string, value: Uint8Array): Any {
+  return { typeUrl: `type.googleapis.com/${name}`, value: Buffer.from(value) };
+}
+
+function echo(text: string): string {
+  return text.slice(0, ECHO_LENGTH).toWellFormed();
+}

@@ -1,0 +1,57 @@
+import { parseLeaseToken } from '../../domain/lease.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Claim, Engine } from '../../engine/engine.ts';
+import type { ClaimedJob } from '../../engine/ports/repository.ts';
+import { ClaimDecision, type ClaimRequest, StartMode, type WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
+import { readKey, readNamespace } from '../decode.ts';
+import { decode, type Fields } from '../fields.ts';
+import type { MethodHandler } from '../service.ts';
+import { wireClaimedJob } from './claimed-job.ts';
+
+export function claim(engine: Engine): MethodHandler<typeof WorkerServiceService.claim> {
+  return async (request, call) => {
+    const command = decode((fields) => readClaim(fields, request, call.remainingMs()));
+    const { jobs, decision } = await engine.workers.claim(command, call.signal);
+    // Nobody is there to read the answer: the leases would only run out, and spend their attempts.
+    if (call.isCancelled) await giveBack(engine, jobs);
+    return { jobs: jobs.map(wireClaimedJob), decision: ClaimDecision[decision] };
+  };
+}
+
+async function giveBack(engine: Engine, jobs: readonly ClaimedJob[]): Promise<void> {
+  await engine.workers.settle(jobs.map(({ lease }) => ({ kind: 'release', token: parseLeaseToken(lease.leaseToken), delayMs: 0 })));
+}
+
+const STARTS_ON_CLAIM: Readonly<Record<number, boolean>> = {
+  [StartMode.UNSPECIFIED]: true,
+  [StartMode.ON_CLAIM]: true,
+  [StartMode.EXPLICIT]: false,
+};
+
+const MAX_JOBS = { min: 0, max: LIMITS.claimJobs };
+const QUEUES = { min: 1, max: LIMITS.claimQueues };
+const WAIT_MS = { min: 0, max: LIMITS.longPollMs };
+const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
+
+function readClaim(fields: Fields, request: ClaimRequest, remainingMs: number): Claim {
+  fields.unserved('types', request.types.length > 0);
+  const waitMs = fields.durationMs('wait', request.wait, WAIT_MS) ?? 0;
+  return {
+    namespace: readNamespace(fields, request.namespace),
+    workerId: fields.requiredText('worker_id', request.workerId, LIMITS.workerIdBytes),
+    queues: [...new Set(fields.list('queues', request.queues, QUEUES, (queue, path) => fields.name(path, queue)))],
+    maxJobs: fields.integer('max_jobs', request.maxJobs, MAX_JOBS) || 1,
+    waitMs: Math.max(0, Math.min(waitMs, remainingMs - answerMarginMs(remainingMs))),
+    leaseDurationMs: fields.durationMs('lease_duration', request.leaseDuration, LEASE_MS),
+    startOnClaim: fields.choice('start', request.start, STARTS_ON_CLAIM, true),
+    requestId: readKey(fields, 'request_id', request.requestId) || null,
+  };
+}
+
+const MIN_MARGIN_MS = 50;
+const MAX_MARGIN_MS = 500;
+
+/** What the claim statement and the way back may take: an answer past the client's deadline is one nobody reads. */
+function answerMarginMs(remainingMs: number): number {
+  return Math.min(MAX_MARGIN_MS, Math.max(MIN_MARGIN_MS, remainingMs / 10));
+}

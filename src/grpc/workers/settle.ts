@@ -1,0 +1,56 @@
+import { parseLeaseToken } from '../../domain/lease.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Engine, Settled, Settlement } from '../../engine/engine.ts';
+import type { Settlement as WireSettlement, SettleResult, WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
+import { decode, decodeItem, type Fields } from '../fields.ts';
+import { JobBudget } from '../response-bound.ts';
+import type { MethodHandler } from '../service.ts';
+import { refusalStatus } from '../status.ts';
+import { type EncodeJob, readAck, readFail, readRelease, wireAcked, wireFailed, wireReleased } from './settlement.ts';
+
+export function settle(engine: Engine): MethodHandler<typeof WorkerServiceService.settle> {
+  return async ({ settlements }) => {
+    const items = decode((fields) => fields.list('settlements', settlements, ITEMS, readItem));
+    const settled = await engine.workers.settle(items);
+    const budget = new JobBudget();
+    return { results: settled.map((outcome) => wireSettled(outcome, (job) => budget.encode(job))) };
+  };
+}
+
+const ITEMS = { min: 0, max: LIMITS.batchItems };
+
+/** A bad item is refused at its place; its neighbours are settled. */
+function readItem(settlement: WireSettlement, path: string): Settlement {
+  const item = decodeItem(path, (fields) => readSettlement(fields, settlement));
+  return item.ok ? item.value : { kind: 'refused', refusal: item.refusal };
+}
+
+function readSettlement(fields: Fields, { leaseToken, action }: WireSettlement): Settlement {
+  const token = parseLeaseToken(leaseToken);
+  switch (action?.$case) {
+    case 'ack':
+      return { kind: 'ack', token, ...readAck(fields.within('ack'), action.ack) };
+    case 'fail':
+      return { kind: 'fail', token, ...readFail(fields.within('fail'), action.fail) };
+    case 'release':
+      return { kind: 'release', token, ...readRelease(fields.within('release'), action.release) };
+    case 'suspend':
+      return fields.refuseUnserved('suspend');
+    case undefined:
+      fields.refuse('action', 'is required: one of ack, fail, release, suspend');
+      return fields.giveUp();
+  }
+}
+
+function wireSettled(settled: Settled, encodeJob: EncodeJob): SettleResult {
+  switch (settled.kind) {
+    case 'ack':
+      return { result: { $case: 'ack', ack: wireAcked(settled, encodeJob) } };
+    case 'fail':
+      return { result: { $case: 'fail', fail: wireFailed(settled, encodeJob) } };
+    case 'release':
+      return { result: { $case: 'release', release: wireReleased(settled, encodeJob) } };
+    case 'refused':
+      return { result: { $case: 'error', error: refusalStatus(settled.refusal) } };
+  }
+}

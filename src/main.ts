@@ -1,0 +1,175 @@
+import { type App, startApp } from './app.ts';
+import { type Config, formatAddress, readConfig } from './config.ts';
+import { EmbeddedPostgresError } from './embedded/error.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
+import { ListenError } from './grpc/server.ts';
+import { type AdminServer, startAdminServer } from './ops/admin-server.ts';
+import { createLogger, type Logger } from './ops/logging.ts';
+import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
+import { readVersion } from './ops/version.ts';
+
+/** Draining and a database's checkpoint take seconds; past this time a supervisor loses patience with us anyway. */
+const STOP_LIMIT_MS = 30_000;
+
+/** npm passes Ctrl-C on, so one press may arrive twice within milliseconds; a person who insists takes longer. */
+const FORCE_AFTER_MS = 1_000;
+
+/** What runs in this process; each part leans on those that were started before it. */
+interface Part {
+  readonly name: string;
+  stop(): Promise<void>;
+}
+
+interface Process {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly parts: Part[];
+  readonly end: End;
+}
+
+/** A failure to start that one line tells completely. */
+class Refusal extends Error {}
+
+async function main(): Promise<void> {
+  const reading = readConfig(process.env);
+  if (reading.kind === 'refused') {
+    refuse(reading.problems);
+    process.exit(1);
+  }
+  const logger = createLogger({ level: reading.config.logLevel });
+  process.exit(await run({ config: reading.config, logger, parts: [], end: new End(logger) }));
+}
+
+function refuse(lines: readonly string[]): void {
+  for (const line of lines) process.stderr.write(`stint: ${line}\n`);
+}
+
+/** Starts everything, waits for the end, stops what was started: answers the exit code. */
+async function run(service: Process): Promise<number> {
+  const { logger, parts, end } = service;
+  let refusal: string | null = null;
+  try {
+    const banner = await start(service);
+    if (banner !== null) process.stdout.write(`${banner}\n`);
+    await end.requested;
+  } catch (error) {
+    end.request(1);
+    refusal = refusalOf(error, logger);
+  }
+  for (const part of parts.toReversed()) {
+    await part.stop().catch((error: unknown) => {
+      logger.error({ err: error, part: part.name }, 'a part could not be stopped in order');
+      end.request(1);
+    });
+  }
+  // Last, where whoever looks for the reason looks first.
+  if (refusal !== null) refuse([refusal]);
+  return end.exitCode;
+}
+
+/** Probes come first, so that whoever started us can watch; then the database; requests last. Null if told to end meanwhile. */
+async function start(service: Process): Promise<string | null> {
+  const { config, parts, end } = service;
+  let app: App | null = null;
+  const admin = await startAdmin(config, () => !end.isRequested() && app?.ready() === true);
+  parts.push({ name: 'admin server', stop: async () => await admin.stop() });
+  const postgres = config.databaseUrl === null ? await startPostgres(service) : null;
+  const databaseUrl = postgres?.url ?? config.databaseUrl ?? '';
+  // A database that does not answer must not keep whoever has thought better of it waiting.
+  const started = await Promise.race([startService(service, databaseUrl), end.requested]);
+  if (started === null) return null;
+  app = started;
+  parts.push({ name: 'service', stop: async () => await started.stop() });
+  const { address, port } = admin.address;
+  const { host, database } = readTarget(databaseUrl);
+  const store = postgres === null ? `Postgres at ${host}/${database}` : `embedded Postgres ${postgres.majorVersion} in ${config.dataDir}`;
+  return `stint ${readVersion()} serves gRPC on ${started.grpcAddress} (admin ${formatAddress({ host: address, port })}, ${store})`;
+}
+
+async function startService({ config, logger }: Process, databaseUrl: string): Promise<App> {
+  try {
+    return await startApp({ config, databaseUrl, logger });
+  } catch (error) {
+    const words = error instanceof ListenError ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
+    throw words === null ? error : new Refusal(words, { cause: error });
+  }
+}
+
+/** Only what the caller named is the caller's to mend. */
+function storeWords(error: unknown, { databaseUrl }: Config): string | null {
+  return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl);
+}
+
+async function startAdmin(config: Config, isReady: () => boolean): Promise<AdminServer> {
+  return await startAdminServer({ ...config.adminListen, isReady }).catch((error: unknown) => {
+    const words = describeListenFailure(error, { setting: 'STINT_ADMIN_LISTEN', address: formatAddress(config.adminListen) });
+    throw words === null ? error : new Refusal(words, { cause: error });
+  });
+}
+
+async function startPostgres({ config, logger, parts, end }: Process): Promise<EmbeddedPostgres> {
+  const log = logger.child({ part: 'postgres' });
+  const postgres = await startEmbeddedPostgres({
+    dataDir: config.dataDir,
+    // At the end it complains of each connection that it has to cut.
+    log: (line) => (/^(WARNING|ERROR|FATAL|PANIC):/.test(line) && !end.isRequested() ? log.warn(line) : log.debug(line)),
+  });
+  parts.push({ name: 'embedded Postgres', stop: async () => await postgres.stop() });
+  void postgres.exited.then(() => {
+    if (end.isRequested()) return;
+    logger.fatal('the embedded Postgres ended by itself');
+    end.request(1);
+  });
+  return postgres;
+}
+
+function refusalOf(error: unknown, logger: Logger): string {
+  if (error instanceof Refusal || error instanceof EmbeddedPostgresError) return error.message;
+  logger.fatal({ err: error }, 'the service could not start');
+  return 'the service could not start: the log entry above tells why';
+}
+
+/** The wish to end, from wherever it comes. */
+class End {
+  exitCode = 0;
+  readonly requested: Promise<null>;
+  #settle: (nothing: null) => void = () => undefined;
+  #sinceMs: number | null = null;
+
+  constructor(logger: Logger) {
+    this.requested = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => this.#onSignal(name, logger));
+    // Rejections that nobody handles arrive here too.
+    process.on('uncaughtException', (error, origin) => {
+      logger.fatal({ err: error, origin }, 'something failed that nobody was waiting for');
+      this.request(1);
+    });
+  }
+
+  isRequested(): boolean {
+    return this.#sinceMs !== null;
+  }
+
+  /** Again and again if need be: the worst exit code stays. */
+  request(exitCode: number): void {
+    this.exitCode = Math.max(this.exitCode, exitCode);
+    if (this.#sinceMs !== null) return;
+    this.#sinceMs = performance.now();
+    // A part that hangs must not hold the process; the embedded Postgres stops when its leash is let go.
+    setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref();
+    this.#settle(null);
+  }
+
+  #onSignal(signal: string, logger: Logger): void {
+    if (this.#sinceMs !== null && performance.now() - this.#sinceMs >= FORCE_AFTER_MS) {
+      logger.warn({ signal }, 'told twice: ending at once');
+      process.exit(1);
+    }
+    if (!this.isRequested()) logger.info({ signal }, 'stopping');
+    this.request(0);
+  }
+}
+
+void main();

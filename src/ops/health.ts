@@ -1,0 +1,51 @@
+import type { Server, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+
+/** A service's name in `grpc.health.v1`; the empty one stands for the whole process. */
+const OVERALL = '';
+
+type Stream = ServerWritableStream<unknown, unknown>;
+
+/** `grpc.health.v1` for each service and overall. Nothing serves until it is told to. */
+export class Health {
+  readonly #implementation = new HealthImplementation();
+  readonly #names: readonly string[];
+  readonly #watchers = new Set<Stream>();
+
+  constructor(services: readonly string[]) {
+    this.#names = [OVERALL, ...services];
+    this.setServing(false);
+  }
+
+  /** Every service and the whole. */
+  setServing(serving: boolean): void {
+    for (const name of this.#names) this.setServiceServing(name, serving);
+  }
+
+  setServiceServing(name: string, serving: boolean): void {
+    this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  addTo(server: Server): void {
+    this.#implementation.addToServer({
+      addService: (definition, handlers) => server.addService(definition, this.#followingWatches(handlers)),
+    });
+  }
+
+  /** A watch lasts as long as its client; without an end of ours each would hold up the server's own until the last moment. */
+  endWatches(): void {
+    for (const call of this.#watchers) call.end();
+  }
+
+  /** As many as the connections' streams, which the server bounds. */
+  #followingWatches(handlers: UntypedServiceImplementation): UntypedServiceImplementation {
+    const { watch } = handlers;
+    if (watch === undefined) return handlers;
+    const followed = (call: Stream) => {
+      this.#watchers.add(call);
+      call.once('cancelled', () => this.#watchers.delete(call));
+      Reflect.apply(watch, undefined, [call]);
+    };
+    return { ...handlers, watch: followed };
+  }
+}

@@ -1,0 +1,96 @@
+import { codeOf } from './error-summary.ts';
+
+const CAUSES_FOLLOWED = 5;
+
+/**
+ * One line for whoever started the service: what stands between it and its database, and how to mend that. Null for
+ * what is not expected to go wrong; a message of the database, which may hold a statement's values, is never told.
+ */
+export function describeStoreFailure(error: unknown, databaseUrl: string): string | null {
+  const chain = causesOf(error);
+  for (const cause of chain) {
+    const words = databaseRefusal(codeOf(cause), databaseUrl);
+    if (words !== null) return words;
+  }
+  // The driver tries again without end where a connection is taken and then dropped, until our own deadline.
+  const silent = chain.some((cause) => cause instanceof Error && 'kind' in cause && cause.kind === 'unavailable');
+  return silent ? `DATABASE_URL: ${readTarget(databaseUrl).host} does not answer as a Postgres does: correct the host and port` : null;
+}
+
+/** The setting that names the address, for the words of a refusal. */
+export interface ListenContext {
+  readonly setting: string;
+  readonly address: string;
+}
+
+/** Null when it is no failure to listen. */
+export function describeListenFailure(error: unknown, { setting, address }: ListenContext): string | null {
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return `${setting}: ${address} is taken: stop what listens there, or set ${setting} to another HOST:PORT`;
+    case 'EADDRNOTAVAIL':
+      return `${setting}: ${address} is no address of this machine: choose another host`;
+    case 'EACCES':
+      return `${setting}: ${address} needs rights that this user lacks: choose a port from 1024 on`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${setting}: ${address} does not resolve: choose another host`;
+    default:
+      return null;
+  }
+}
+
+function causesOf(error: unknown): unknown[] {
+  const chain = [error];
+  for (let cause = error; cause instanceof Error && cause.cause !== undefined && chain.length < CAUSES_FOLLOWED;) {
+    cause = cause.cause;
+    chain.push(cause);
+  }
+  // A host with several addresses fails once for each; the first failure stands for all.
+  const last = chain.at(-1);
+  const all: readonly unknown[] = last instanceof AggregateError ? last.errors : [];
+  return [...chain, ...all.slice(0, 1)];
+}
+
+interface Target {
+  readonly host: string;
+  readonly user: string;
+  readonly database: string;
+}
+
+/** Never the password. */
+export function readTarget(databaseUrl: string): Target {
+  const url = new URL(databaseUrl);
+  const user = decodeURIComponent(url.username);
+  return { host: url.host, user, database: decodeURIComponent(url.pathname.slice(1)) || user };
+}
+
+/** SQLSTATE codes: PostgreSQL manual, appendix A; the others are Node's, OpenSSL's and the driver's. */
+const refusals: Record<string, (target: Target) => string> = {
+  ECONNREFUSED: ({ host }) => `nothing listens at ${host}: start Postgres there, or correct the host and port`,
+  ENOTFOUND: ({ host }) => `the host of ${host} is unknown: correct its name`,
+  EAI_AGAIN: ({ host }) => `the host of ${host} cannot be looked up: correct its name, or mend the name service`,
+  CONNECT_TIMEOUT: ({ host }) => `${host} does not answer: correct the host and port, or let its firewall admit this machine`,
+  ETIMEDOUT: ({ host }) => `${host} does not answer: correct the host and port, or let its firewall admit this machine`,
+  EHOSTUNREACH: ({ host }) => `there is no way to ${host}: correct the host, or mend the network`,
+  ENETUNREACH: ({ host }) => `there is no way to ${host}: correct the host, or mend the network`,
+  ECONNRESET: ({ host }) => `${host} hung up: what listens there may not be Postgres, or it wants TLS (add ?sslmode=require)`,
+  CONNECTION_CLOSED: ({ host }) => `${host} hung up: what listens there may not be Postgres, or it wants TLS (add ?sslmode=require)`,
+  '28P01': ({ user }) => `the password of user "${user}" is wrong: correct it`,
+  '28000': ({ user }) => `user "${user}" may not log in: correct the user, or admit it in pg_hba.conf`,
+  '3D000': ({ database }) => `there is no database "${database}": create it, or correct the name`,
+  '42501': ({ user, database }) => `user "${user}" may not create tables in database "${database}": grant it CREATE there`,
+  '25006': ({ host }) => `${host} is a standby that only reads: give the address of the primary`,
+  '53300': ({ host }) => `${host} has no connection left: raise its max_connections, or close some`,
+  '57P03': ({ host }) => `${host} is starting up or shutting down: try again when it is ready`,
+};
+
+function databaseRefusal(code: string | null, databaseUrl: string): string | null {
+  if (code === null) return null;
+  const words = refusals[code];
+  if (words !== undefined) return `DATABASE_URL: ${words(readTarget(databaseUrl))}`;
+  if (/CERT|SELF_SIGNED|TLS|SSL/.test(code)) {
+    return `DATABASE_URL: no trusted TLS connection to ${readTarget(databaseUrl).host} (${code}): name its CA in NODE_EXTRA_CA_CERTS, or correct sslmode`;
+  }
+  return null;
+}

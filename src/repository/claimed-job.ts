@@ -1,0 +1,48 @@
+import { sql } from 'drizzle-orm';
+import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
+import type { ClaimedJob } from '../engine/ports/repository.ts';
+import { parseJobRecord, jobRecordColumns } from './job-record.ts';
+import { bytes, bytesOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
+import { shard } from './statement.ts';
+
+/** Columns of a lease `x` and its job `j`, `q`, with the payload and what the predecessor left. */
+export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, x.attempt, x.fence, x.life, x.seq, x.started_at,
+  ${jobRecordColumns}, j.payload,
+  case when x.checkpointed then (
+    select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job order by p.fence desc limit 1) end as checkpoint`;
+
+export function parseClaimedJob(row: Row): ClaimedJob {
+  const record = parseJobRecord(row);
+  const startedAt = instantOrNull(row, 'started_at');
+  const fence = int8(row, 'fence');
+  const attempt = int(row, 'attempt');
+  const expiresAt = instant(row, 'until');
+  const ttlMs = int(row, 'duration_ms');
+  return {
+    job: {
+      ...record,
+      state: startedAt === null ? 'LEASED' : 'RUNNING',
+      life: int(row, 'life'),
+      attempt,
+      fence,
+      startedAt,
+      finishedAt: null,
+      lastSequence: int(row, 'seq'),
+      result: null,
+      resultContentType: '',
+      failure: null,
+      workerId: text(row, 'worker'),
+      leaseExpiresAt: expiresAt,
+    },
+    payload: bytes(row, 'payload'),
+    lease: {
+      leaseToken: formatLeaseToken({ shard: 0, jobId: record.jobId, fence, secret: text(row, 'token') }),
+      attempt,
+      fence,
+      expiresAt,
+      ttlMs,
+      heartbeatIntervalMs: heartbeatIntervalMs(ttlMs),
+    },
+    checkpoint: bytesOrNull(row, 'checkpoint'),
+  };
+}

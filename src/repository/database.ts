@@ -1,0 +1,146 @@
+import postgres, { type Sql, type TransactionSql } from 'postgres';
+import { StoreError } from '../engine/ports/store-error.ts';
+import { NO_EPOCH, sqlState, storeError } from './driver-error.ts';
+import type { Row } from './row.ts';
+import type { Statement, Value } from './statement.ts';
+
+/** Longer than any statement takes, shorter than a caller waits: past it the connection is taken for dead. */
+const QUERY_DEADLINE_MS = 15_000;
+/** Ends on the server before our deadline does, so that a slow query is not taken for a dead connection. */
+const STATEMENT_TIMEOUT_MS = 10_000;
+/** One locked row must not stall the batch it is in. */
+const LOCK_TIMEOUT_MS = 250;
+const CONNECT_TIMEOUT_S = 5;
+const CLOSE_TIMEOUT_S = 2;
+
+/** Plans by the shape of the SQL; these only keep a generic plan from flipping on empty or freshly vacuumed tables. */
+const HOT_SETTINGS = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_mergejoin: 'off',
+  enable_hashjoin: 'on',
+  jit: 'off',
+};
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly connections: number;
+  readonly applicationName: string;
+  /** `hot` pins plans for the short statements of the request path; `plain` is for upkeep and long reads. */
+  readonly settings: 'hot' | 'plain';
+  /** Called when the server that answers has no epoch yet; the statement is then tried once more. */
+  readonly onNoEpoch?: (() => Promise<void>) | undefined;
+}
+
+export type Values<P extends string> = Readonly<Record<P, Value>>;
+
+/** Runs one statement, in a transaction of its own or in the one it was handed for. */
+export type Run = <P extends string>(statement: Statement<P>, values: Values<P>) => Promise<readonly Row[]>;
+
+/**
+ * A pool of connections of one purpose. Every query has a deadline; when a connection fails the whole client is
+ * replaced, because the driver may hand the next query a stale error or nothing at all (postgres.js #1130, #1142).
+ */
+export class Database {
+  readonly #options: DatabaseOptions;
+  #client: Sql;
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options;
+    this.#client = connect(options);
+  }
+
+  readonly run: Run = (statement, values) =>
+    this.#guarded((client) => client.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true }));
+
+  /** All statements that `work` runs commit together; its refusal to go on (a throw) undoes them. */
+  transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return this.#guarded(async (client) => {
+      const outcome = await client.begin(async (transaction) => ({ value: await work(runIn(transaction)) }));
+      return outcome.value;
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end({ timeout: CLOSE_TIMEOUT_S });
+  }
+
+  async #guarded<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+    try {
+      return await this.#once(work);
+    } catch (error) {
+      if (sqlState(error) !== NO_EPOCH || this.#options.onNoEpoch === undefined) throw toStoreError(error);
+    }
+    await this.#options.onNoEpoch();
+    return this.#once(work).catch((error: unknown) => {
+      throw toStoreError(error);
+    });
+  }
+
+  async #once<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+    const client = this.#client;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new StoreError('unavailable', 'the database did not answer in time')), QUERY_DEADLINE_MS);
+    });
+    try {
+      return await Promise.race([work(client), deadline]);
+    } catch (error) {
+      if (isUnavailable(toStoreError(error))) this.#replace(client);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #replace(failed: Sql): void {
+    if (this.#client !== failed) return;
+    this.#client = connect(this.#options);
+    // Its failures were told already, by the queries they ended.
+    failed.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
+  }
+}
+
+/** What the driver threw, translated; what our own code threw inside a transaction, as it is. */
+function toStoreError(error: unknown): unknown {
+  const fromDriver = error instanceof Error && 'code' in error;
+  return fromDriver ? storeError(error) : error;
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof StoreError && error.kind === 'unavailable';
+}
+
+function runIn(transaction: TransactionSql): Run {
+  return (statement, values) => transaction.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+}
+
+function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
+  return statement.parameters.map((name) => values[name]);
+}
+
+/** One query at a time on a connection: pipelined, a fast one would wait behind a slow one. Missing in the driver's types. */
+const UNPIPELINED = { max_pipeline: 0 };
+
+function connect(options: DatabaseOptions): Sql {
+  return postgres(options.url, {
+    ...UNPIPELINED,
+    max: options.connections,
+    connect_timeout: CONNECT_TIMEOUT_S,
+    fetch_types: false,
+    onnotice: () => undefined,
+    types: {
+      // Dates lose microseconds: instants stay text until row.ts parses them.
+      date: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: (value: string) => value },
+    },
+    connection: {
+      application_name: options.applicationName,
+      TimeZone: 'UTC',
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      lock_timeout: LOCK_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+      ...(options.settings === 'hot' ? HOT_SETTINGS : { jit: 'off' }),
+    },
+  });
+}

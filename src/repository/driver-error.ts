@@ -1,0 +1,26 @@
+import { StoreError } from '../engine/ports/store-error.ts';
+
+/** The database has no epoch for the server that answered: it was restored or promoted. */
+export const NO_EPOCH = 'ST001';
+
+/** What the driver threw, in the engine's words. SQLSTATE classes: PostgreSQL manual, appendix A. */
+export function storeError(cause: unknown): StoreError {
+  const code = sqlState(cause);
+  if (code === null) return new StoreError('unavailable', 'the connection to the database failed', { cause });
+  if (code === '55P03') return new StoreError('contended', 'a row stayed locked', { cause });
+  if (code.startsWith('40')) return new StoreError('conflict', 'the statement lost a race', { cause });
+  if (code.startsWith('22') || code.startsWith('23')) return new StoreError('bad_item', 'the database refused a value', { cause });
+  if (isTransient(code)) return new StoreError('unavailable', 'the database is not ready', { cause });
+  return new StoreError('broken', `the database refused a statement (${code})`, { cause });
+}
+
+/** Connection failures (08), resources (53), operator intervention (57), a standby (25006). */
+function isTransient(code: string): boolean {
+  return code.startsWith('08') || code.startsWith('53') || code.startsWith('57') || code === '25006';
+}
+
+/** Five characters from the server; null where the server did not answer. */
+export function sqlState(cause: unknown): string | null {
+  if (typeof cause !== 'object' || cause === null || !('code' in cause) || typeof cause.code !== 'string') return null;
+  return /^[0-9A-Z]{5}$/.test(cause.code) ? cause.code : null;
+}

@@ -1,0 +1,26 @@
+/** Opening epochs: a database tells by its system identifier and timeline whether it is the one that was written before. */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'drizzle-orm';
+import type { Run } from './database.ts';
+import { param, shard, statement } from './statement.ts';
+
+/**
+ * The next epoch of this server, unless somebody has opened it already. Its number is also at least the seconds since
+ * 2026: after a fail-over that lost the latest epoch it still rises, and fences with it.
+ */
+export const openEpochStatement = statement<'id'>(
+  'open-epoch',
+  sql`insert into stint.epoch (shard, number, id, system_identifier, timeline, opened_at)
+    select ${shard}, greatest(coalesce((select max(number) from stint.epoch where shard = ${shard}), 0) + 1,
+        extract(epoch from clock_timestamp() - timestamptz '2026-01-01 00:00:00+00')::int),
+        ${param('id')}::uuid, s.system_identifier, s.timeline, clock_timestamp()
+      from (select (select system_identifier from pg_control_system()) as system_identifier,
+                   substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline) s
+     where not exists (
+       select 1 from stint.epoch e where e.shard = ${shard} and e.system_identifier = s.system_identifier and e.timeline = s.timeline)
+    on conflict (shard, number) do nothing`,
+);
+
+export async function openEpoch(run: Run): Promise<void> {
+  await run(openEpochStatement, { shard: 0, id: randomUUID() });
+}

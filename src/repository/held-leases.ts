@@ -1,0 +1,62 @@
+/**
+ * The lock every settlement, start and heartbeat begins with: the lease is there, token and fence match, and it is live
+ * by the clock of this very statement. Found by primary key; locked in job order, for opposite orders deadlock.
+ */
+import { sql, type SQL } from 'drizzle-orm';
+import type { SettleItem } from '../engine/ports/repository.ts';
+import { plainArray } from './array.ts';
+import { param, shard } from './statement.ts';
+
+/** A lease `l` is live until its expiry plus grace (domain/lease.ts, isLive). Needs the clock `c`. */
+export const live = sql`c.now < l.until + l.grace_ms * interval '1 millisecond'`;
+
+/** Only a started try can be acked or failed. */
+export const started = sql`and l.started_at is not null`;
+
+/**
+ * CTE `m`: the locked leases of the batch, one row an item, with the batch's own columns beside them: `extraArrays` and
+ * `extraColumns` name those, `derived` adds expressions over them, `condition` says what more a lease must be.
+ */
+export function heldLeases({
+  extraArrays = sql``,
+  extraColumns = sql``,
+  derived = sql``,
+  condition = sql``,
+}: Partial<Record<'extraArrays' | 'extraColumns' | 'derived' | 'condition', SQL>>): SQL {
+  return sql`m as materialized (
+    select i.*, l.* ${derived} from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[] ${extraArrays})
+        as i(n, of_job, of_fence, of_token ${extraColumns})
+      cross join c
+      cross join lateral (
+        select * from stint.lease l
+         where l.shard = ${shard} and l.job = i.of_job and l.token = i.of_token and l.fence = i.of_fence and ${live} ${condition}
+         for update) l)`;
+}
+
+/** Takes the locked leases away: by key, for a heartbeat may have moved the row since the statement's snapshot. */
+export const deleteHeld = sql`gone as (
+  delete from stint.lease where shard = ${shard} and job = any(array(select job from m)))`;
+
+export type HeldParam = 'now' | 'n' | 'jobs' | 'fences' | 'secrets';
+
+/** The items to send: sorted by job, each token once; what is named twice is answered by looking afterwards. */
+export function distinctSorted<Item extends SettleItem>(items: readonly Item[]): readonly { readonly item: Item; readonly position: number }[] {
+  const seen = new Set<string>();
+  return items
+    .map((item, position) => ({ item, position }))
+    .filter(({ item }) => !seen.has(tokenKey(item)) && seen.add(tokenKey(item)))
+    .sort((a, b) => (a.item.token.jobId < b.item.token.jobId ? -1 : 1));
+}
+
+export function tokenKey({ token }: SettleItem): string {
+  return `${token.jobId}/${token.fence}/${token.secret}`;
+}
+
+export function heldValues(sorted: readonly { readonly item: SettleItem; readonly position: number }[]) {
+  return {
+    n: plainArray(sorted.map(({ position }) => position)),
+    jobs: plainArray(sorted.map(({ item }) => item.token.jobId)),
+    fences: plainArray(sorted.map(({ item }) => item.token.fence)),
+    secrets: plainArray(sorted.map(({ item }) => item.token.secret)),
+  };
+}

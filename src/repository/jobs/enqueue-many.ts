@@ -1,0 +1,109 @@
+import type { Job } from '../../domain/job.ts';
+import { StoreError } from '../../engine/ports/store-error.ts';
+import type { EnqueueItem, EnqueueOutcome } from '../../engine/ports/repository.ts';
+import type { Run } from '../database.ts';
+import { enqueue, type Fresh } from './enqueue.ts';
+import { findDuplicates, type Duplicate } from './find-duplicates.ts';
+import { freeKeys } from './free-keys.ts';
+import { getJobs } from './get-jobs.ts';
+
+/** Rounds of looking again before the batch is handed back as a lost race: each needs another writer in between. */
+const MAX_ROUNDS = 8;
+
+interface Open {
+  readonly position: number;
+  readonly item: EnqueueItem;
+}
+
+/**
+ * Enqueues a batch; the outcome at each position is the fresh job or the one that stood there first. Within a batch the
+ * first of two equal ids or keys wins, as if they had come one after the other.
+ */
+export async function enqueueMany(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly EnqueueOutcome[]> {
+  const outcomes = new Map<number, EnqueueOutcome>();
+  let open: readonly Open[] = items.map((item, position) => ({ position, item }));
+  for (let round = 0; open.length > 0; round += 1) {
+    if (round === MAX_ROUNDS) throw new StoreError('conflict', 'an idempotency key changed hands too often');
+    const first = firstOfEachId(open);
+    const fresh = await enqueue(run, now, first.map((one) => one.item));
+    for (const one of fresh) settle(outcomes, first[one.index], one);
+    open = await resolveDuplicates(run, now, open.filter((one) => !outcomes.has(one.position)), outcomes);
+  }
+  return items.map((_, position) => {
+    const outcome = outcomes.get(position);
+    if (outcome === undefined) throw new Error('an enqueued item has no outcome');
+    return outcome;
+  });
+}
+
+function firstOfEachId(open: readonly Open[]): readonly Open[] {
+  const seen = new Set<string>();
+  return open.filter(({ item }) => !seen.has(item.jobId) && seen.add(item.jobId));
+}
+
+function settle(outcomes: Map<number, EnqueueOutcome>, open: Open | undefined, fresh: Fresh): void {
+  if (open === undefined) throw new Error('the database enqueued an item that was not sent');
+  outcomes.set(open.position, { kind: 'enqueued', job: freshJob(open.item, fresh) });
+}
+
+/** Answers those who found somebody in their place; returns those who must try again. */
+async function resolveDuplicates(
+  run: Run,
+  now: string | null,
+  open: readonly Open[],
+  outcomes: Map<number, EnqueueOutcome>,
+): Promise<readonly Open[]> {
+  if (open.length === 0) return [];
+  const found = await findDuplicates(run, now, open.map((one) => one.item));
+  const standing = open.flatMap((one, index) => {
+    const duplicate = found[index] ?? null;
+    return duplicate === null || duplicate.freeKey ? [] : [{ ...one, duplicate }];
+  });
+  const free = open.flatMap(({ item }, index) => {
+    const duplicate = found[index];
+    const key = item.spec.idempotency?.key;
+    return duplicate?.freeKey === true && key !== undefined ? [{ queueId: item.queue.id, key, job: duplicate.jobId }] : [];
+  });
+  if (free.length > 0) await freeKeys(run, now, free);
+  const jobs = standing.length === 0 ? [] : await getJobs(run, standing.map((one) => one.duplicate.jobId));
+  standing.forEach((one, index) => {
+    const outcome = duplicateOutcome(one.item, one.duplicate, jobs[index] ?? null);
+    if (outcome !== null) outcomes.set(one.position, outcome);
+  });
+  return open.filter((one) => !outcomes.has(one.position));
+}
+
+function duplicateOutcome(item: EnqueueItem, duplicate: Duplicate, job: Job | null): EnqueueOutcome | null {
+  if (duplicate.namespace !== item.queue.namespace) return { kind: 'id_taken' };
+  if (job === null) return null;
+  return { kind: 'duplicate', job, sameContent: Buffer.from(duplicate.digest).equals(item.digest) };
+}
+
+function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Fresh): Job {
+  return {
+    namespace: queue.namespace,
+    queue: queue.name,
+    jobId,
+    type: spec.type,
+    state: fresh.scheduled ? 'SCHEDULED' : 'READY',
+    priority: spec.priority,
+    life: 1,
+    attempt: 0,
+    maxAttempts: fresh.maxAttempts,
+    fence: 0n,
+    runAt: spec.runAt,
+    createdAt: fresh.createdAt,
+    startedAt: null,
+    finishedAt: null,
+    lastSequence: 1,
+    contentType: spec.contentType,
+    result: null,
+    resultContentType: '',
+    failure: null,
+    idempotencyKey: spec.idempotency?.key ?? '',
+    labels: spec.labels,
+    headers: spec.headers,
+    workerId: '',
+    leaseExpiresAt: null,
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * Enqueue: key, record, token and journal in one statement. What does not come back was there already, by key or by
+ * id: the next statement looks, because this one cannot see what others committed while it waited for them.
+ */
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import { jobSizeBytes, type Micros } from '../../domain/job.ts';
+import type { EnqueueItem } from '../../engine/ports/repository.ts';
+import { byteaArray, plainArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { enqueuedDetail } from '../detail.ts';
+import { instant, instantLiteral, int, type Row } from '../row.ts';
+import { param, shard, statement, type Value } from '../statement.ts';
+
+/** The row of `item` in the batch, in arrival order: positions are drawn in it, so a batch is FIFO in itself. */
+const input = sql`i as materialized (
+  select b.*, case when b.run_at > c.now then null else nextval('stint.job_ord') end as ord
+    from c, (select * from unnest(
+      ${param('n')}::int[], ${param('ids')}::uuid[], ${param('clientMinted')}::boolean[], ${param('namespaces')}::text[],
+      ${param('queueIds')}::int[], ${param('types')}::text[], ${param('ranks')}::bigint[], ${param('runAts')}::timestamptz[],
+      ${param('digests')}::bytea[], ${param('contentTypes')}::text[], ${param('headers')}::text[], ${param('labels')}::text[],
+      ${param('keys')}::text[], ${param('untilTerminal')}::boolean[], ${param('ttlMs')}::bigint[], ${param('sizes')}::int[],
+      ${param('maxAttempts')}::int[], ${param('initialBackoffMs')}::bigint[], ${param('multipliers')}::float8[],
+      ${param('maxBackoffMs')}::bigint[], ${param('jitters')}::boolean[], ${param('nonRetryableCodes')}::text[],
+      ${param('payloads')}::bytea[], ${param('details')}::text[], ${param('scheduledDetails')}::text[])
+      as t(n, id, client_minted, namespace, queue_id, type, rank, run_at, digest, content_type, headers, labels, key,
+           until_terminal, ttl_ms, size, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter,
+           non_retryable_codes, payload, detail, scheduled_detail)
+      order by n offset 0) b)`;
+
+/** Keys in key order and records in id order: opposite orders deadlock. */
+const records = sql`k as (
+  insert into stint.idem (shard, queue_id, key, job, until_terminal, expires_at)
+  select ${shard}, queue_id, key, id, until_terminal, c.now + ttl_ms * interval '1 millisecond' from i, c
+   where key is not null
+     and not (client_minted and exists (select 1 from stint.job o where o.shard = ${shard} and o.id = i.id))
+   order by queue_id, key
+  on conflict (shard, queue_id, key) do nothing
+  returning job),
+j as (
+  insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, run_at, created_at, digest, content_type, headers,
+      labels, idempotency_key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload)
+  select ${shard}, id, namespace, queue_id, type, rank, ord, run_at, c.now, digest, content_type, headers::jsonb,
+      labels::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload
+    from i, c
+   where key is null or id in (select job from k)
+   order by id
+  on conflict (shard, id) do nothing
+  returning id),
+f as materialized (select i.* from i where id in (select id from j))`;
+
+/** A key won for a record that lost its id meanwhile would point at a stranger: undo, and look again. */
+const orphanedKey = sql`o as materialized (
+  select stint.retry_statement() from k where job not in (select id from j))`;
+
+const tokens = sql`r as (
+  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
+  select ${shard}, queue_id, rank, ord, id, 0, 0, 1, 1, 0, size, false from f where ord is not null),
+d as (
+  insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed)
+  select ${shard}, id, run_at, 1, queue_id, rank, 0, 0, 1, 1, 0, size, false from f where ord is null),
+e as (
+  insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details)
+  select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued} order by n), array_agg(id order by n),
+      array_agg(queue_id order by n),
+      case when bool_or(detail is not null or ord is null) then array_agg(case when ord is null then scheduled_detail else detail end order by n) end
+    from f, c group by c.epoch, c.now)`;
+
+type EnqueueParam =
+  | 'now' | 'n' | 'ids' | 'clientMinted' | 'namespaces' | 'queueIds' | 'types' | 'ranks' | 'runAts' | 'digests' | 'contentTypes'
+  | 'headers' | 'labels' | 'keys' | 'untilTerminal' | 'ttlMs' | 'sizes' | 'maxAttempts' | 'initialBackoffMs' | 'multipliers'
+  | 'maxBackoffMs' | 'jitters' | 'nonRetryableCodes' | 'payloads' | 'details' | 'scheduledDetails';
+
+export const enqueueStatement = statement<EnqueueParam>(
+  'enqueue',
+  sql`with ${clock}, ${input}, ${records}, ${orphanedKey}, ${tokens}
+  select f.n, f.ord is null as scheduled, c.now as created_at, coalesce(f.max_attempts, q.max_attempts) as max_attempts
+    from f cross join c
+    cross join lateral (select max_attempts from stint.queue where shard = ${shard} and id = f.queue_id offset 0) q
+   where not exists (select 1 from o)`,
+);
+
+/** What the database decided about a fresh job. */
+export interface Fresh {
+  readonly index: number;
+  readonly scheduled: boolean;
+  readonly createdAt: Micros;
+  readonly maxAttempts: number;
+}
+
+/** Enqueues what is new and tells which that was; `items` must name no id twice. */
+export async function enqueue(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly Fresh[]> {
+  const rows = await run(enqueueStatement, { shard: 0, now, ...columns(items) });
+  return rows.map(parseFresh);
+}
+
+function parseFresh(row: Row): Fresh {
+  return {
+    index: int(row, 'n'),
+    scheduled: row['scheduled'] === true,
+    createdAt: instant(row, 'created_at'),
+    maxAttempts: int(row, 'max_attempts'),
+  };
+}
+
+function columns(items: readonly EnqueueItem[]): Record<Exclude<EnqueueParam, 'now'>, Value> {
+  const plain = (pick: (item: EnqueueItem) => string | number | boolean | null) => plainArray(items.map(pick));
+  const texts = (pick: (item: EnqueueItem) => string | null) => textArray(items.map(pick));
+  return {
+    n: plainArray(items.map((_, index) => index)),
+    ids: plain((item) => item.jobId),
+    clientMinted: plain((item) => item.spec.jobId !== null),
+    namespaces: texts((item) => item.queue.namespace),
+    queueIds: plain((item) => item.queue.id),
+    types: texts((item) => item.spec.type),
+    ranks: plain((item) => -item.spec.priority),
+    runAts: plain((item) => (item.spec.runAt === null ? null : instantLiteral(item.spec.runAt))),
+    digests: byteaArray(items.map((item) => item.digest)),
+    contentTypes: texts((item) => item.spec.contentType),
+    headers: texts((item) => JSON.stringify(item.spec.headers)),
+    labels: texts((item) => JSON.stringify(item.spec.labels)),
+    keys: texts((item) => item.spec.idempotency?.key ?? null),
+    untilTerminal: plain((item) => item.spec.idempotency?.scope === 'UNTIL_TERMINAL'),
+    ttlMs: plain((item) => item.spec.idempotency?.ttlMs ?? null),
+    sizes: plain((item) => jobSizeBytes(item.spec)),
+    maxAttempts: plain((item) => item.spec.retry.maxAttempts),
+    initialBackoffMs: plain((item) => item.spec.retry.initialBackoffMs),
+    multipliers: plain((item) => item.spec.retry.multiplier),
+    maxBackoffMs: plain((item) => item.spec.retry.maxBackoffMs),
+    jitters: plain((item) => item.spec.retry.jitter),
+    nonRetryableCodes: texts((item) => (item.spec.retry.nonRetryableCodes === null ? null : textArray(item.spec.retry.nonRetryableCodes))),
+    payloads: byteaArray(items.map((item) => item.spec.payload)),
+    details: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, null)),
+    scheduledDetails: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, item.spec.runAt)),
+  };
+}

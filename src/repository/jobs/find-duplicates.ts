@@ -1,0 +1,56 @@
+import { sql } from 'drizzle-orm';
+import type { JobId } from '../../domain/job.ts';
+import type { EnqueueItem } from '../../engine/ports/repository.ts';
+import { plainArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { bool, bytes, int, jobId, text } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/** Who stands where an item wanted to be: found by the id the client minted (first), else by its idempotency key. */
+export const findDuplicatesStatement = statement<'now' | 'n' | 'ids' | 'queueIds' | 'keys'>(
+  'find-duplicates',
+  sql`with ${clock}
+  select i.n, d.job, d.by_key, d.free, coalesce(j.digest, ''::bytea) as digest, coalesce(j.namespace, '') as namespace
+    from unnest(${param('n')}::int[], ${param('ids')}::uuid[], ${param('queueIds')}::int[], ${param('keys')}::text[]) as i(n, id, queue_id, key)
+    cross join c
+    cross join lateral (
+      select job.id as job, false as by_key, false as free, 0 as preference from stint.job where job.shard = ${shard} and job.id = i.id
+      union all
+      select m.job, true, coalesce(m.expires_at <= c.now, false)
+          or (m.until_terminal and exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = m.job))
+          or not exists (select 1 from stint.job p where p.shard = ${shard} and p.id = m.job), 1
+        from stint.idem m where m.shard = ${shard} and m.queue_id = i.queue_id and m.key = i.key
+      order by preference limit 1) d
+    left join lateral (select digest, namespace from stint.job where shard = ${shard} and id = d.job offset 0) j on true`,
+);
+
+export interface Duplicate {
+  readonly jobId: JobId;
+  /** True for a key whose job is pruned, ended by its scope, or past its ttl: the key may be taken over. */
+  readonly freeKey: boolean;
+  readonly digest: Uint8Array;
+  readonly namespace: string;
+}
+
+/** Positional; null where nobody stands any more. */
+export async function findDuplicates(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly (Duplicate | null)[]> {
+  const rows = await run(findDuplicatesStatement, {
+    shard: 0,
+    now,
+    n: plainArray(items.map((_, index) => index)),
+    ids: plainArray(items.map((item) => item.jobId)),
+    queueIds: plainArray(items.map((item) => item.queue.id)),
+    keys: textArray(items.map((item) => item.spec.idempotency?.key ?? null)),
+  });
+  const found: (Duplicate | null)[] = items.map(() => null);
+  for (const row of rows) {
+    found[int(row, 'n')] = {
+      jobId: jobId(row, 'job'),
+      freeKey: bool(row, 'by_key') && bool(row, 'free'),
+      digest: bytes(row, 'digest'),
+      namespace: text(row, 'namespace'),
+    };
+  }
+  return found;
+}

@@ -1,0 +1,92 @@
+/**
+ * Pages through the jobs, then through the tokens: the first pass compares what each job's rows say with what its events
+ * say, the others find tokens that no job leads to.
+ */
+import { sql } from 'drizzle-orm';
+import { jobViolations, type Violation } from '../../domain/history.ts';
+import type { JobId } from '../../domain/job.ts';
+import type { InvariantPage } from '../../engine/ports/repository.ts';
+import type { Run } from '../database.ts';
+import { jobFacts } from '../events/history.ts';
+import { position } from '../jobs/get-jobs.ts';
+import { bool, jobId, text } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/** Events of one job that are folded. */
+const EVENTS_PER_JOB = 100_000;
+
+/** The next records after an id, with whether they are of the namespace. By primary key. */
+export const jobIdsStatement = statement<'namespace' | 'after' | 'limit'>(
+  'job-ids',
+  sql`select id as job, id::text as key, namespace = ${param('namespace')}::text as ours from stint.job
+     where shard = ${shard} and id > ${param('after')}::uuid order by id limit ${param('limit')}::int`,
+);
+
+/** The next READY tokens, by primary key; stray where the job's own position is another. */
+export const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
+  'stray-ready',
+  sql`select x.job, x.queue_id || ':' || x.rank || ':' || x.ord as key,
+      q.namespace = ${param('namespace')}::text and (p.rank, p.ord) is distinct from (x.rank, x.ord) as ours
+    from (
+      select * from stint.ready r where r.shard = ${shard} and (r.queue_id, r.rank, r.ord) > (
+          split_part(${param('after')}::text, ':', 1)::int, split_part(${param('after')}::text, ':', 2)::bigint,
+          split_part(${param('after')}::text, ':', 3)::bigint)
+       order by r.queue_id, r.rank, r.ord limit ${param('limit')}::int) x
+    cross join lateral (select namespace from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
+    left join lateral (
+      select p.* from stint.job j ${position} where j.shard = ${shard} and j.id = x.job) p on true
+   order by x.queue_id, x.rank, x.ord`,
+);
+
+/** The next leased and deferred tokens, by primary key; stray where there is no job. */
+export const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
+  'stray-held',
+  sql`select x.job, x.job::text as key, q.namespace = ${param('namespace')}::text and not exists (
+        select 1 from stint.job where shard = ${shard} and id = x.job) as ours
+    from (
+      select * from (select job, queue_id from stint.lease where shard = ${shard} and job > ${param('after')}::uuid order by job limit ${param('limit')}::int) l
+      union all
+      select * from (select job, queue_id from stint.deferred where shard = ${shard} and job > ${param('after')}::uuid order by job limit ${param('limit')}::int) d
+      order by job limit ${param('limit')}::int) x
+    cross join lateral (select namespace from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
+   order by x.job`,
+);
+
+type Found = Violation & { readonly jobId: JobId };
+
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+
+const PASSES = [
+  { name: 'jobs', first: LOWEST_ID, statement: jobIdsStatement, judge: judgeJobs },
+  { name: 'ready', first: '0:0:0', statement: strayReadyStatement, judge: judgeStrays },
+  { name: 'held', first: LOWEST_ID, statement: strayHeldStatement, judge: judgeStrays },
+] as const;
+
+/** One page of one pass; `next` names where to go on, null at the end. */
+export async function checkInvariants(run: Run, namespace: string, pageSize: number, after: string | null): Promise<InvariantPage> {
+  const [passName, from] = after === null ? ['jobs', LOWEST_ID] : splitOnce(after);
+  const index = PASSES.findIndex((one) => one.name === passName);
+  const pass = PASSES[index];
+  if (pass === undefined) return { violations: [], next: null };
+  const rows = await run(pass.statement, { shard: 0, namespace, after: from, limit: pageSize });
+  const ours = rows.filter((row) => bool(row, 'ours')).map((row) => jobId(row, 'job'));
+  const violations = ours.length === 0 ? [] : await pass.judge(run, ours);
+  const last = rows.at(-1);
+  if (last !== undefined && rows.length === pageSize) return { violations, next: `${pass.name} ${text(last, 'key')}` };
+  const following = PASSES[index + 1];
+  return { violations, next: following === undefined ? null : `${following.name} ${following.first}` };
+}
+
+async function judgeJobs(run: Run, ids: readonly JobId[]): Promise<Found[]> {
+  const facts = await jobFacts(run, ids, 0, EVENTS_PER_JOB);
+  return facts.flatMap((one) => (one === null ? [] : jobViolations(one).map((violation) => ({ ...violation, jobId: one.jobId }))));
+}
+
+async function judgeStrays(_run: Run, ids: readonly JobId[]): Promise<Found[]> {
+  return ids.map((id) => ({ invariant: 'I4', detail: 'a token lies where no job leads to it', jobId: id }));
+}
+
+function splitOnce(token: string): [string, string] {
+  const space = token.indexOf(' ');
+  return [token.slice(0, space), token.slice(space + 1)];
+}

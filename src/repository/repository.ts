@@ -1,0 +1,91 @@
+/** The engine's storage, over Postgres. One line an action: what it does stands in the file of that name. */
+import type { Clock } from '../engine/ports/clock.ts';
+import type { EnqueueOutcome, Repository } from '../engine/ports/repository.ts';
+import { nowValue } from './clock.ts';
+import type { Database } from './database.ts';
+import { jobFacts } from './events/history.ts';
+import { enqueueMany } from './jobs/enqueue-many.ts';
+import { getJobs } from './jobs/get-jobs.ts';
+import { getPayload } from './jobs/get-payload.ts';
+import { listJobs } from './jobs/list-jobs.ts';
+import { checkInvariants } from './queues/check-invariants.ts';
+import { peekQueue } from './queues/peek-queue.ts';
+import { createQueues, resolveQueues } from './queues/resolve-queues.ts';
+import { databaseTime, ensurePartitions } from './upkeep/ensure-partitions.ts';
+import { expireLeases } from './upkeep/expire-leases.ts';
+import { promoteDue } from './upkeep/promote-due.ts';
+import { ackMany } from './workers/ack.ts';
+import { claim } from './workers/claim.ts';
+import { failMany } from './workers/fail.ts';
+import { heartbeatMany } from './workers/heartbeat.ts';
+import { leasesOfRequest } from './workers/leases-of-request.ts';
+import { releaseMany } from './workers/release.ts';
+import { startMany } from './workers/start.ts';
+
+/** Jobs one round of upkeep moves: a commit of a few ten milliseconds. */
+const UPKEEP_BATCH = 500;
+
+export interface RepositoryParts {
+  /** Short statements of the request path. */
+  readonly hot: Database;
+  /** Upkeep and long reads, which may take whatever plan suits them. */
+  readonly slow: Database;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export function createRepository({ hot, slow, clock, random }: RepositoryParts): Repository {
+  const now = () => nowValue(clock);
+  return {
+    resolveQueues: (names) => resolveQueues(hot.run, names),
+    createQueues: (names) => createQueues(hot.run, names),
+    enqueueMany: (items) => enqueueMany(hot.run, now(), items),
+    enqueueAtomic: (items, refuse) => enqueueAtomic(hot, now(), items, refuse),
+    getJobs: (ids) => getJobs(hot.run, ids),
+    getPayload: (id) => getPayload(hot.run, id),
+    listJobs: (filter, pageSize, after) => listJobs(slow.run, filter, pageSize, after),
+    claim: (queues, slots) => claim(hot.run, now(), queues, slots),
+    leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
+    startMany: (items) => startMany(hot.run, now(), items),
+    heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
+    ackMany: (items) => ackMany(hot.run, now(), items),
+    failMany: (items) => failMany(hot.run, now(), items),
+    releaseMany: (items) => releaseMany(hot.run, now(), items),
+    history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
+    peekQueue: (queue, limit) => peekQueue(hot.run, queue, limit),
+    checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
+    promoteDue: () => promoteDue(slow.run, now(), UPKEEP_BATCH),
+    expireLeases: () => expireLeases(slow.run, now(), UPKEEP_BATCH, 0.5 + random() / 2),
+    ensurePartitions: () => ensurePartitions(slow.run, now()),
+    databaseTime: () => databaseTime(hot.run, now()),
+  };
+}
+
+/** Undoes the transaction and carries what would have been answered. */
+class Refused extends Error {
+  readonly outcomes: readonly EnqueueOutcome[];
+
+  constructor(outcomes: readonly EnqueueOutcome[]) {
+    super('refused');
+    this.outcomes = outcomes;
+  }
+}
+
+async function enqueueAtomic(
+  hot: Database,
+  now: string | null,
+  items: Parameters<Repository['enqueueAtomic']>[0],
+  refuse: Parameters<Repository['enqueueAtomic']>[1],
+): Promise<readonly EnqueueOutcome[]> {
+  try {
+    return await hot.transaction(async (run) => {
+      const outcomes = await enqueueMany(run, now, items);
+      if (refuse(outcomes)) throw new Refused(outcomes);
+      return outcomes;
+    });
+  } catch (error) {
+    if (error instanceof Refused) return error.outcomes;
+    throw error;
+  }
+}

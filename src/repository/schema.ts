@@ -1,0 +1,308 @@
+/**
+ * The tables, as Drizzle knows them: the source of `drizzle-kit generate` and of the few builder queries. What Drizzle
+ * cannot say (partitions, storage parameters, functions) stands in the migrations; `schema.sql` is the dump of both.
+ *
+ * A job is an immutable record (`job`) plus exactly one narrow row that moves: `ready`, `lease` or `deferred`, until a
+ * `terminal` row ends it. Where that row lies is the state. `shard` leads every key and stands on every table reference.
+ */
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  boolean,
+  customType,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgSchema,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+export const stint = pgSchema('stint');
+
+const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
+const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
+const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' });
+const int8 = (name: string) => bigint(name, { mode: 'bigint' });
+
+/** Positions in the backlog: drawn when a job becomes READY, so FIFO is by position. CACHE 1, or sessions would interleave. */
+export const jobOrd = stint.sequence('job_ord');
+/** Order of the journal: drawn in the insert that reads the rows its statement locked. */
+export const journalN = stint.sequence('journal_n');
+/** Emit order of dead letters. */
+export const deadLetterN = stint.sequence('dead_letter_n');
+
+/** One history of the database: a restore or a fail-over begins another, and transaction ids, cursors and fences know. */
+export const epoch = stint.table(
+  'epoch',
+  {
+    shard: smallint('shard').notNull(),
+    number: integer('number').notNull(),
+    id: uuid('id').notNull(),
+    systemIdentifier: int8('system_identifier').notNull(),
+    timeline: text('timeline').notNull(),
+    openedAt: instant('opened_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.number] })],
+);
+
+export const queue = stint.table(
+  'queue',
+  {
+    shard: smallint('shard').notNull(),
+    id: integer('id').generatedByDefaultAsIdentity().notNull(),
+    namespace: text('namespace').notNull(),
+    name: text('name').notNull(),
+    createdAt: instant('created_at').notNull().defaultNow(),
+    leaseDurationMs: integer('lease_duration_ms').notNull().default(30_000),
+    leaseGraceMs: integer('lease_grace_ms').notNull().default(5_000),
+    cancellationBudgetMs: int8('cancellation_budget_ms').notNull().default(sql`30000`),
+    maxAttempts: integer('max_attempts').notNull().default(10),
+    initialBackoffMs: int8('initial_backoff_ms').notNull().default(sql`1000`),
+    multiplier: doublePrecision('multiplier').notNull().default(2),
+    maxBackoffMs: int8('max_backoff_ms').notNull().default(sql`600000`),
+    jitter: boolean('jitter').notNull().default(true),
+    nonRetryableCodes: text('non_retryable_codes').array().notNull().default(sql`'{}'`),
+    deadLetterEnabled: boolean('dead_letter_enabled').notNull().default(true),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.id] }), unique('queue_name').on(t.shard, t.namespace, t.name)],
+);
+
+/** Insert only. Partitioned by id: a UUIDv7 begins with its time, so a day of jobs leaves by dropping a table. */
+export const job = stint.table(
+  'job',
+  {
+    shard: smallint('shard').notNull(),
+    id: uuid('id').notNull(),
+    namespace: text('namespace').notNull(),
+    queueId: integer('queue_id').notNull(),
+    type: text('type').notNull(),
+    /** −priority, so that one ascending index serves; eight bytes, for −(−2³¹). */
+    rank: int8('rank').notNull(),
+    /** Null where the job began SCHEDULED: its position is drawn when it becomes READY. */
+    ord: int8('ord'),
+    runAt: instant('run_at'),
+    createdAt: instant('created_at').notNull(),
+    digest: bytea('digest').notNull(),
+    contentType: text('content_type').notNull(),
+    headers: jsonb('headers').notNull(),
+    labels: jsonb('labels').notNull(),
+    idempotencyKey: text('idempotency_key'),
+    maxAttempts: integer('max_attempts'),
+    initialBackoffMs: int8('initial_backoff_ms'),
+    multiplier: doublePrecision('multiplier'),
+    maxBackoffMs: int8('max_backoff_ms'),
+    jitter: boolean('jitter'),
+    nonRetryableCodes: text('non_retryable_codes').array(),
+    payload: bytea('payload').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.id] })],
+);
+
+/** What a token carries wherever it lies. */
+const token = () => ({
+  attempt: integer('attempt').notNull(),
+  fence: int8('fence').notNull(),
+  life: integer('life').notNull(),
+  /** Last sequence given to an event of the job. */
+  seq: int8('seq').notNull(),
+  releases: integer('releases').notNull(),
+  /** Bytes of the job on the wire, for the bound on a claim's response. */
+  size: integer('size').notNull(),
+  checkpointed: boolean('checkpointed').notNull(),
+});
+
+export const ready = stint.table(
+  'ready',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    ord: int8('ord').notNull(),
+    job: uuid('job').notNull(),
+    ...token(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.rank, t.ord] })],
+);
+
+export const lease = stint.table(
+  'lease',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    token: uuid('token').notNull(),
+    namespace: text('namespace').notNull(),
+    worker: text('worker').notNull(),
+    request: text('request'),
+    until: instant('until').notNull(),
+    durationMs: integer('duration_ms').notNull(),
+    graceMs: integer('grace_ms').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    ord: int8('ord').notNull(),
+    claimedAt: instant('claimed_at').notNull(),
+    claimedSeq: int8('claimed_seq').notNull(),
+    startedAt: instant('started_at'),
+    startedSeq: int8('started_seq'),
+    ...token(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.shard, t.job] }),
+    uniqueIndex('lease_request')
+      .on(t.shard, t.namespace, t.worker, t.request, t.job)
+      .where(sql`request is not null`),
+  ],
+);
+
+/** SCHEDULED (kind 1) and RETRY_WAIT (kind 2): ready at `due_at`. */
+export const deferred = stint.table(
+  'deferred',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    dueAt: instant('due_at').notNull(),
+    kind: smallint('kind').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    ...token(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.job] }), index('deferred_due').on(t.shard, t.dueAt, t.job)],
+);
+
+/** One ended try. Insert only; partitioned as `job`. */
+export const attempt = stint.table(
+  'attempt',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    fence: int8('fence').notNull(),
+    /** The try's number in its life; a refunded one gives its number to the next. */
+    attempt: integer('attempt').notNull(),
+    refunded: boolean('refunded').notNull(),
+    life: integer('life').notNull(),
+    token: uuid('token').notNull(),
+    /** How its holder ended it: `ack`, `fail` or `release`; null where nobody did. */
+    settlement: text('settlement'),
+    worker: text('worker').notNull(),
+    claimedSeq: int8('claimed_seq').notNull(),
+    claimedAt: instant('claimed_at').notNull(),
+    startedSeq: int8('started_seq'),
+    startedAt: instant('started_at'),
+    endedSeq: int8('ended_seq').notNull(),
+    endedAt: instant('ended_at').notNull(),
+    /** Event code of its end. */
+    endedType: smallint('ended_type').notNull(),
+    failure: jsonb('failure'),
+    /** When the job is due again, where it waits. */
+    dueAt: instant('due_at'),
+    deadLettered: boolean('dead_lettered').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.job, t.fence] })],
+);
+
+/** The end of a life. Insert only; partitioned as `job`. */
+export const terminal = stint.table(
+  'terminal',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    life: integer('life').notNull(),
+    seq: int8('seq').notNull(),
+    /** Event code of the end: succeeded, failed. */
+    type: smallint('type').notNull(),
+    attempt: integer('attempt').notNull(),
+    fence: int8('fence').notNull(),
+    finishedAt: instant('finished_at').notNull(),
+    result: bytea('result'),
+    resultContentType: text('result_content_type'),
+    failure: jsonb('failure'),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.job, t.life] })],
+);
+
+/** Events that no other row tells. Insert only; partitioned as `job`. */
+export const jobEvent = stint.table(
+  'job_event',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    seq: int8('seq').notNull(),
+    type: smallint('type').notNull(),
+    at: instant('at').notNull(),
+    life: integer('life').notNull(),
+    attempt: integer('attempt').notNull(),
+    fence: int8('fence').notNull(),
+    /** Position the job took with this event, if it took one. */
+    rank: int8('rank'),
+    ord: int8('ord'),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.job, t.seq] })],
+);
+
+/** What a worker left for its successor. Partitioned as `job`. */
+export const checkpoint = stint.table(
+  'checkpoint',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    fence: int8('fence').notNull(),
+    data: bytea('data').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.job, t.fence] })],
+);
+
+export const deadLetter = stint.table(
+  'dead_letter',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    n: int8('n').notNull().default(sql`nextval('stint.dead_letter_n')`),
+    job: uuid('job').notNull(),
+    life: integer('life').notNull(),
+    at: instant('at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.n] }), unique('dead_letter_job').on(t.shard, t.job, t.life)],
+);
+
+/** Who holds an idempotency key. Written first in an enqueue: the winner of the key is the winner of the job. */
+export const idem = stint.table(
+  'idem',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    key: text('key').notNull(),
+    job: uuid('job').notNull(),
+    untilTerminal: boolean('until_terminal').notNull(),
+    expiresAt: instant('expires_at'),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.key] })],
+);
+
+/** What a statement did: one row a statement, in parallel arrays. Null arrays mean zeros or nothing. Partitioned by `at`. */
+export const journal = stint.table(
+  'journal',
+  {
+    shard: smallint('shard').notNull(),
+    epoch: integer('epoch').notNull(),
+    n: int8('n').notNull().default(sql`nextval('stint.journal_n')`),
+    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    at: instant('at').notNull(),
+    types: smallint('types').array().notNull(),
+    jobs: uuid('jobs').array().notNull(),
+    seqs: int8('seqs').array(),
+    queueIds: integer('queue_ids').array().notNull(),
+    lives: integer('lives').array(),
+    attempts: integer('attempts').array(),
+    fences: int8('fences').array(),
+    workers: text('workers').array(),
+    /** JSON of what each event tells besides its envelope. */
+    details: text('details').array(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.epoch, t.n, t.at] }), index('journal_xid').on(t.shard, t.epoch, t.xid)],
+);

@@ -1,0 +1,49 @@
+import type { Clock } from '../engine/ports/clock.ts';
+import type { Doorbell } from '../engine/ports/doorbell.ts';
+import type { Journal } from '../engine/ports/journal.ts';
+import type { Repository } from '../engine/ports/repository.ts';
+import { Database } from './database.ts';
+import { createDoorbell } from './doorbell.ts';
+import { openEpoch } from './epoch.ts';
+import { createJournal } from './events/journal.ts';
+import { migrate } from './migrate.ts';
+import { createRepository } from './repository.ts';
+
+/** One lane an operation, and some for reads. */
+const HOT_CONNECTIONS = 12;
+/** Upkeep, long reads, rings. */
+const SLOW_CONNECTIONS = 4;
+/** The feed's reads go one after the other; subscribers who catch up share the second. */
+const FEED_CONNECTIONS = 2;
+
+export interface Store {
+  readonly repository: Repository;
+  readonly journal: Journal;
+  readonly doorbell: Doorbell;
+  close(): Promise<void>;
+}
+
+/** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
+export async function openStore({ url, clock, random }: { url: string; clock: Clock; random: () => number }): Promise<Store> {
+  await migrate(url);
+  const slow: Database = new Database({
+    url,
+    connections: SLOW_CONNECTIONS,
+    applicationName: 'stint slow',
+    settings: 'plain',
+    onNoEpoch: () => openEpoch(slow.run),
+  });
+  await openEpoch(slow.run);
+  const onNoEpoch = () => openEpoch(slow.run);
+  const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onNoEpoch });
+  const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onNoEpoch });
+  const doorbell = createDoorbell(url, slow);
+  return {
+    repository: createRepository({ hot, slow, clock, random }),
+    journal: createJournal(feed.run),
+    doorbell,
+    close: async () => {
+      await Promise.all([doorbell.close(), hot.close(), slow.close(), feed.close()]);
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import type { UpkeepRound } from '../../engine/ports/repository.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { parseRound } from '../upkeep-round.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/**
+ * Due jobs become READY, in due order, each with a position of its own drawn in that order. Uses the index
+ * `deferred_due`. Skips what another replica promotes at this moment.
+ */
+export const promoteDueStatement = statement<'now' | 'limit'>(
+  'promote-due',
+  sql`with ${clock},
+  due as (
+    delete from stint.deferred where shard = ${shard} and ctid = any(array(
+      select ctid from stint.deferred d where d.shard = ${shard} and d.due_at <= (select now from c)
+       order by d.due_at, d.job limit ${param('limit')}::int for update skip locked)) returning *),
+  p as materialized (
+    select o.*, nextval('stint.job_ord') as ord from (select * from due order by due_at, job offset 0) o),
+  r as (
+    insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
+    select ${shard}, queue_id, rank, ord, job, attempt, fence, life, seq + 1, releases, size, checkpointed from p),
+  h as (
+    insert into stint.job_event (shard, job, seq, type, at, life, attempt, fence, rank, ord)
+    select ${shard}, job, seq + 1, ${EVENT_CODES.ready}, c.now, life, attempt, fence, rank, ord from p cross join c),
+  e as (
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences)
+    select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.ready} order by ord), array_agg(job order by ord),
+        array_agg(seq + 1 order by ord), array_agg(queue_id order by ord), array_agg(life order by ord),
+        array_agg(attempt order by ord), array_agg(fence order by ord)
+      from p cross join c group by c.epoch, c.now)
+  select c.now, (select count(*)::int from p) as count,
+      (select d.due_at from stint.deferred d where d.shard = ${shard} and d.due_at > c.now order by d.due_at limit 1) as next_due_at,
+      (select coalesce(jsonb_agg(distinct jsonb_build_array(q.namespace, q.name)), '[]') from p
+        cross join lateral (select namespace, name from stint.queue where shard = ${shard} and id = p.queue_id offset 0) q) as ready_queues
+    from c`,
+);
+
+export async function promoteDue(run: Run, now: string | null, limit: number): Promise<UpkeepRound> {
+  return parseRound(await run(promoteDueStatement, { shard: 0, now, limit }), limit);
+}

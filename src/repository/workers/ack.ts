@@ -1,0 +1,77 @@
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import type { AckItem, SettleOutcome } from '../../engine/ports/repository.ts';
+import { byteaArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
+import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+import { settleBatch } from './settle-batch.ts';
+
+/** Ack: the lease goes, the try and the life end, the journal tells it. */
+export const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
+  'ack',
+  sql`with ${clock},
+  ${heldLeases({
+    extraArrays: sql`, ${param('results')}::bytea[], ${param('contentTypes')}::text[]`,
+    extraColumns: sql`, result, content_type`,
+    condition: started,
+  })},
+  ${deleteHeld},
+  a as (
+    insert into stint.attempt (shard, job, fence, attempt, refunded, life, token, settlement, worker, claimed_seq, claimed_at,
+        started_seq, started_at, ended_seq, ended_at, ended_type, dead_lettered)
+    select ${shard}, job, fence, attempt, false, life, token, 'ack', worker, claimed_seq, claimed_at, started_seq,
+        started_at, seq + 1, c.now, ${EVENT_CODES.succeeded}, false from m cross join c),
+  t as (
+    insert into stint.terminal (shard, job, life, seq, type, attempt, fence, finished_at, result, result_content_type)
+    select ${shard}, job, life, seq + 1, ${EVENT_CODES.succeeded}, attempt, fence, c.now, result, content_type from m cross join c),
+  e as (
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
+    select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.succeeded}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
+        array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
+      from m cross join c group by c.epoch, c.now)
+  select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, ${jobRecordColumns}
+    from m x cross join c ${jobOfX}`,
+);
+
+export function ackMany(run: Run, now: string | null, items: readonly AckItem[]): Promise<readonly SettleOutcome[]> {
+  return settleBatch<AckItem, SettleOutcome>(run, now, items, {
+    settlement: 'ack',
+    apply: async (sent) => {
+      const rows = await run(ackStatement, {
+        shard: 0,
+        now,
+        ...heldValues(sent),
+        results: byteaArray(sent.map(({ item }) => item.result)),
+        contentTypes: textArray(sent.map(({ item }) => item.contentType)),
+      });
+      return new Map(rows.map((row) => [int(row, 'n'), acked(row, items[int(row, 'n')])]));
+    },
+    again: (job) => ({ kind: 'already_applied', job }),
+  });
+}
+
+function acked(row: Row, item: AckItem | undefined): SettleOutcome {
+  if (item === undefined) throw new Error('the database acked an item that was not sent');
+  return {
+    kind: 'applied',
+    job: {
+      ...parseJobRecord(row),
+      state: 'SUCCEEDED',
+      life: int(row, 'life'),
+      attempt: int(row, 'attempt'),
+      fence: int8(row, 'fence'),
+      startedAt: instantOrNull(row, 'started_at'),
+      finishedAt: instant(row, 'finished_at'),
+      lastSequence: int(row, 'seq'),
+      result: item.result,
+      resultContentType: item.contentType,
+      failure: null,
+      workerId: text(row, 'worker'),
+      leaseExpiresAt: null,
+    },
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * Claim: takes tokens off the left edge of `ready` in (rank, ord) order and hands them to the waiting slots in turn.
+ * Uses the primary key of `ready` and reads `max_jobs` entries of it, whatever the backlog.
+ *
+ * `ctid = any(array(...))`, not `ctid in (select ... limit ...)`: under a nested loop the latter re-runs its limit and
+ * takes too many. A ctid is safe here, because rows of `ready` are never updated.
+ */
+import { sql, type SQL } from 'drizzle-orm';
+import { CLAIMED_AND_STARTED_CODE, EVENT_CODES } from '../../domain/event.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Queue } from '../../domain/queue.ts';
+import type { ClaimedJob, ClaimSlot } from '../../engine/ports/repository.ts';
+import { plainArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
+import type { Run } from '../database.ts';
+import { jobOfX } from '../job-record.ts';
+import { int } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/** How many to take from each queue: one queue gives all that is wanted. */
+const shareOfOne = sql`share as materialized (
+  select queue_id, ${param('wanted')}::int as lim from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
+
+/** Several queues are one backlog: the best `wanted` of all of them say how many each gives. No lock is taken to count. */
+const shareOfMany = sql`share as materialized (
+  select h.queue_id, count(*)::int as lim from (
+    select u.queue_id from unnest(${param('queueIds')}::int[]) as t(queue_id)
+     cross join lateral (
+       select r.queue_id, r.rank, r.ord from stint.ready r
+        where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) u
+     order by u.rank, u.ord limit ${param('wanted')}::int) h
+   group by h.queue_id order by h.queue_id)`;
+
+function claimText(share: SQL): SQL {
+  return sql`with ${clock}, ${share},
+  picked as materialized (
+    select x.* from share s cross join lateral (
+      select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
+       where r.shard = ${shard} and r.queue_id = s.queue_id order by r.rank, r.ord limit s.lim for update skip locked) x),
+  fitting as materialized (
+    select tid from (select tid, size, sum(size) over (order by rank, ord) as total from picked) w
+     where total - size < ${LIMITS.responseBytes - LIMITS.payloadBytes}::int),
+  taken as (
+    delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
+  given as materialized (
+    select k.n, s.slot, k.job, k.queue_id, k.rank, k.ord, k.life, k.releases, k.size, k.checkpointed, q.namespace,
+           q.lease_grace_ms as grace_ms, (${param('workers')}::text[])[s.slot] as worker,
+           (${param('secrets')}::uuid[])[s.slot] as token, (${param('requests')}::text[])[s.slot] as request, d.duration_ms,
+           c.now + d.duration_ms * interval '1 millisecond' as until, c.now as claimed_at, k.seq + 1 as claimed_seq,
+           case when d.start then c.now end as started_at, case when d.start then k.seq + 2 end as started_seq,
+           case when d.start then k.seq + 2 else k.seq + 1 end as seq, k.attempt + 1 as attempt,
+           greatest(k.fence + 1, c.epoch::bigint << 32) as fence
+      from (select t.*, row_number() over (order by t.rank, t.ord)::int as n from taken t) k
+      cross join c
+      cross join lateral (select (${param('slotOf')}::int[])[k.n] as slot) s
+      cross join lateral (select * from stint.queue where shard = ${shard} and id = k.queue_id offset 0) q
+      cross join lateral (select coalesce((${param('durations')}::int[])[s.slot], q.lease_duration_ms) as duration_ms,
+                                 (${param('starts')}::boolean[])[s.slot] as start) d),
+  leased as (
+    insert into stint.lease (shard, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, size, checkpointed)
+    select ${shard}, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, size, checkpointed from given),
+  e as (
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
+    select ${shard}, c.epoch, c.now,
+        array_agg(case when started_seq is null then ${EVENT_CODES.claimed} else ${CLAIMED_AND_STARTED_CODE} end order by n),
+        array_agg(job order by n), array_agg(claimed_seq order by n), array_agg(queue_id order by n), array_agg(life order by n),
+        array_agg(attempt order by n), array_agg(fence order by n), array_agg(worker order by n)
+      from given cross join c group by c.epoch, c.now)
+  select x.slot, ${claimedJobColumns} from given x ${jobOfX} order by x.n`;
+}
+
+type ClaimParam =
+  | 'now' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
+
+export const claimStatement = statement<ClaimParam>('claim', claimText(shareOfOne));
+export const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
+
+/** Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. */
+export async function claim(
+  run: Run,
+  now: string | null,
+  queues: readonly Queue[],
+  slots: readonly ClaimSlot[],
+): Promise<readonly (readonly ClaimedJob[])[]> {
+  const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
+  const rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, {
+    shard: 0,
+    now,
+    queueIds: plainArray(queues.map((queue) => queue.id)),
+    wanted: slotOf.length,
+    // Postgres counts from 1.
+    slotOf: plainArray(slotOf),
+    workers: textArray(slots.map((slot) => slot.workerId)),
+    secrets: plainArray(slots.map((slot) => slot.secret)),
+    durations: plainArray(slots.map((slot) => slot.leaseDurationMs)),
+    starts: plainArray(slots.map((slot) => slot.startOnClaim)),
+    requests: textArray(slots.map((slot) => slot.requestId)),
+  });
+  const given: ClaimedJob[][] = slots.map(() => []);
+  for (const row of rows) given[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
+  return given;
+}

@@ -1,0 +1,78 @@
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import type { Job } from '../../domain/job.ts';
+import type { FailItem, FailOutcome } from '../../engine/ports/repository.ts';
+import { plainArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { endedByFailure } from '../ended-by-failure.ts';
+import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
+import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { param, statement } from '../statement.ts';
+import { settleBatch } from './settle-batch.ts';
+import { parseDecision } from './settled.ts';
+
+export const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' | 'retryAfterMs' | 'jitterFactors'>(
+  'fail',
+  sql`with ${clock},
+  ${heldLeases({
+    extraArrays: sql`, ${param('failures')}::text[], ${param('codes')}::text[], ${param('retryables')}::boolean[],
+      ${param('retryAfterMs')}::bigint[], ${param('jitterFactors')}::float8[]`,
+    extraColumns: sql`, failure_text, failure_code, retryable, retry_after_ms, jitter_factor`,
+    condition: started,
+    derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement`,
+  })},
+  ${deleteHeld},
+  ${endedByFailure}
+  select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, x.due_at, x.dead_lettered,
+         case when x.retry then ${EVENT_CODES.retry_scheduled} else ${EVENT_CODES.failed} end as ended_type, ${jobRecordColumns}
+    from v x cross join c ${jobOfX}`,
+);
+
+export function failMany(run: Run, now: string | null, items: readonly FailItem[]): Promise<readonly FailOutcome[]> {
+  return settleBatch<FailItem, FailOutcome>(run, now, items, {
+    settlement: 'fail',
+    apply: async (sent) => {
+      const rows = await run(failStatement, {
+        shard: 0,
+        now,
+        ...heldValues(sent),
+        failures: textArray(sent.map(({ item }) => JSON.stringify(failureJson(item.failure)))),
+        codes: textArray(sent.map(({ item }) => item.failure.code)),
+        retryables: plainArray(sent.map(({ item }) => item.failure.kind === 'RETRYABLE')),
+        retryAfterMs: plainArray(sent.map(({ item }) => item.retryAfterMs)),
+        jitterFactors: plainArray(sent.map(({ item }) => item.jitterFactor)),
+      });
+      return new Map(rows.map((row) => [int(row, 'n'), failed(row, items[int(row, 'n')])]));
+    },
+    again: (job, decision) => ({ kind: 'already_applied', job, decision }),
+  });
+}
+
+function failed(row: Row, item: FailItem | undefined): FailOutcome {
+  if (item === undefined) throw new Error('the database failed an item that was not sent');
+  const decision = parseDecision(row);
+  const ended: Pick<Job, 'state' | 'runAt' | 'finishedAt'> =
+    decision.kind === 'retry_scheduled'
+      ? { state: 'RETRY_WAIT', runAt: decision.retryAt, finishedAt: null }
+      : { state: 'FAILED', runAt: instantOrNull(row, 'run_at'), finishedAt: instant(row, 'finished_at') };
+  return {
+    kind: 'applied',
+    decision,
+    job: {
+      ...parseJobRecord(row),
+      ...ended,
+      life: int(row, 'life'),
+      attempt: int(row, 'attempt'),
+      fence: int8(row, 'fence'),
+      startedAt: instantOrNull(row, 'started_at'),
+      lastSequence: int(row, 'seq'),
+      result: null,
+      resultContentType: '',
+      failure: item.failure,
+      workerId: text(row, 'worker'),
+      leaseExpiresAt: null,
+    },
+  };
+}

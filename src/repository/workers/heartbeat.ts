@@ -1,0 +1,53 @@
+import { sql } from 'drizzle-orm';
+import { LIMITS } from '../../domain/limits.ts';
+import type { HeartbeatItem, HeartbeatOutcome } from '../../engine/ports/repository.ts';
+import { byteaArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { distinctSorted, heldLeases, heldValues, tokenKey, type HeldParam } from '../held-leases.ts';
+import { int, instant } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/**
+ * Heartbeat: the lease runs its whole duration again from now. Touches no indexed column, so the update stays on its
+ * page (HOT). The first checkpoint of a job adds the largest one to its size, so that a claim's response stays bounded.
+ */
+export const heartbeatStatement = statement<HeldParam | 'checkpoints'>(
+  'heartbeat',
+  sql`with ${clock},
+  ${heldLeases({ extraArrays: sql`, ${param('checkpoints')}::bytea[]`, extraColumns: sql`, checkpoint` })},
+  u as (
+    update stint.lease set until = (select now from c) + duration_ms * interval '1 millisecond'
+     where shard = ${shard} and job = any(array(select job from m where checkpoint is null))),
+  k as (
+    update stint.lease set until = (select now from c) + duration_ms * interval '1 millisecond', checkpointed = true,
+        size = case when checkpointed then size else size + ${LIMITS.checkpointBytes} end
+     where shard = ${shard} and job = any(array(select job from m where checkpoint is not null))),
+  p as (
+    insert into stint.checkpoint (shard, job, fence, data)
+    select ${shard}, job, fence, checkpoint from m where checkpoint is not null
+    on conflict (shard, job, fence) do update set data = excluded.data)
+  select m.n, m.duration_ms, c.now + m.duration_ms * interval '1 millisecond' as until from m cross join c`,
+);
+
+export async function heartbeatMany(run: Run, now: string | null, items: readonly HeartbeatItem[]): Promise<readonly HeartbeatOutcome[]> {
+  const latest = new Map<string, HeartbeatItem>();
+  for (const item of items) {
+    const before = latest.get(tokenKey(item));
+    latest.set(tokenKey(item), { token: item.token, checkpoint: item.checkpoint ?? before?.checkpoint ?? null });
+  }
+  const beats = [...latest.values()];
+  const sent = distinctSorted(beats);
+  const rows = await run(heartbeatStatement, {
+    shard: 0,
+    now,
+    ...heldValues(sent),
+    checkpoints: byteaArray(sent.map(({ item }) => item.checkpoint)),
+  });
+  const outcomes = new Map<string, HeartbeatOutcome>();
+  for (const row of rows) {
+    const item = beats[int(row, 'n')];
+    if (item !== undefined) outcomes.set(tokenKey(item), { kind: 'renewed', expiresAt: instant(row, 'until'), ttlMs: int(row, 'duration_ms') });
+  }
+  return items.map((item) => outcomes.get(tokenKey(item)) ?? { kind: 'lease_lost' });
+}

@@ -1,0 +1,62 @@
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import type { FailDecision, SettleItem } from '../../engine/ports/repository.ts';
+import { plainArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { live } from '../held-leases.ts';
+import { bool, int, instantOrNull, type Row } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+
+/**
+ * The ends that holders gave to their tries, found by (job, fence) and proved by the token; and leases that are held
+ * but not started yet.
+ */
+export const settledStatement = statement<'now' | 'n' | 'jobs' | 'fences' | 'secrets' | 'settlement'>(
+  'settled',
+  sql`with ${clock}
+  select i.n, a.waiting, a.attempt, a.ended_type, a.due_at, a.dead_lettered
+    from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[])
+        as i(n, job, fence, token)
+    cross join c
+    cross join lateral (
+      select false as waiting, a.attempt, a.ended_type, a.due_at, a.dead_lettered from stint.attempt a
+       where a.shard = ${shard} and a.job = i.job and a.fence = i.fence and a.token = i.token
+         and a.settlement = ${param('settlement')}::text
+      union all
+      select true, l.attempt, 0, null, false from stint.lease l
+       where l.shard = ${shard} and l.job = i.job and l.fence = i.fence and l.token = i.token and l.started_at is null and ${live}) a`,
+);
+
+export type Settled = { readonly kind: 'settled'; readonly decision: FailDecision } | { readonly kind: 'not_started' };
+
+/** Positional; null where the holder never gave this settlement: the lease was lost. */
+export async function settled(
+  run: Run,
+  now: string | null,
+  settlement: 'ack' | 'fail' | 'release',
+  items: readonly SettleItem[],
+): Promise<readonly (Settled | null)[]> {
+  const rows = await run(settledStatement, {
+    shard: 0,
+    now,
+    settlement,
+    n: plainArray(items.map((_, index) => index)),
+    jobs: plainArray(items.map(({ token }) => token.jobId)),
+    fences: plainArray(items.map(({ token }) => token.fence)),
+    secrets: plainArray(items.map(({ token }) => token.secret)),
+  });
+  const found: (Settled | null)[] = items.map(() => null);
+  for (const row of rows) {
+    found[int(row, 'n')] = bool(row, 'waiting') ? { kind: 'not_started' } : { kind: 'settled', decision: parseDecision(row) };
+  }
+  return found;
+}
+
+/** Reads `ended_type`, `due_at`, `attempt`, `dead_lettered` of an ended try. */
+export function parseDecision(row: Row): FailDecision {
+  if (int(row, 'ended_type') === EVENT_CODES.retry_scheduled) {
+    return { kind: 'retry_scheduled', nextAttempt: int(row, 'attempt') + 1, retryAt: instantOrNull(row, 'due_at') ?? 0 };
+  }
+  return { kind: bool(row, 'dead_lettered') ? 'dead_lettered' : 'failed' };
+}

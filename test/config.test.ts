@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import { type Config, formatAddress, readConfig } from '../src/config.ts';
+
+const read = (environment: Record<string, string>): Config => {
+  const reading = readConfig(environment);
+  if (reading.kind === 'refused') throw new Error(reading.problems.join('\n'));
+  return reading.config;
+};
+
+const problems = (environment: Record<string, string>): readonly string[] => {
+  const reading = readConfig(environment);
+  return reading.kind === 'refused' ? reading.problems : [];
+};
+
+describe('the configuration', () => {
+  it('needs nothing', () => {
+    expect(read({})).toEqual({
+      listen: { host: '127.0.0.1', port: 50_051 },
+      adminListen: { host: '127.0.0.1', port: 9_464 },
+      databaseUrl: null,
+      dataDir: '.stint',
+      logLevel: 'info',
+    });
+  });
+
+  it('takes each setting from its name', () => {
+    const config = read({
+      STINT_LISTEN: '0.0.0.0:1',
+      STINT_ADMIN_LISTEN: '[::1]:2',
+      DATABASE_URL: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      STINT_DATA_DIR: '/var/lib/stint',
+      STINT_LOG_LEVEL: 'debug',
+    });
+    expect(config).toEqual({
+      listen: { host: '0.0.0.0', port: 1 },
+      adminListen: { host: '::1', port: 2 },
+      databaseUrl: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      dataDir: '/var/lib/stint',
+      logLevel: 'debug',
+    });
+  });
+
+  it('takes a name set to nothing for not set', () => {
+    expect(read({ DATABASE_URL: '', STINT_LISTEN: '', STINT_TYPO: '' })).toEqual(read({}));
+  });
+
+  it('passes over what is not its own, and what Kubernetes sets for a service of its name', () => {
+    const environment = { PATH: '/bin', STINT_SERVICE_HOST: '10.0.0.1', STINT_SERVICE_PORT: '50051', STINT_PORT: 'tcp://10.0.0.1:50051' };
+    expect(read({ ...environment, STINT_PORT_50051_TCP_ADDR: '10.0.0.1' })).toEqual(read({}));
+  });
+
+  it.each([
+    ['STINT_LISTN', 'STINT_LISTEN'],
+    ['STINT_DATADIR', 'STINT_DATA_DIR'],
+    ['STINT_LOGLEVEL', 'STINT_LOG_LEVEL'],
+    ['STINT_ADMIN_LISTEN_ADDRESS', 'STINT_ADMIN_LISTEN'],
+    ['STINT_PORTS', 'STINT_'],
+  ])('refuses %s and asks whether %s was meant', (name, nearest) => {
+    const [problem = '', ...more] = problems({ [name]: 'x' });
+    expect(problem).toContain(`${name} is not a setting`);
+    expect(problem).toContain(`did you mean ${nearest}`);
+    expect(more).toEqual([]);
+  });
+
+  it.each([
+    '127.0.0.1',
+    ':50051',
+    'localhost:',
+    'localhost:65536',
+    'localhost:-1',
+    '::1:50051',
+    '[127.0.0.1]:1',
+    '[::1]',
+    'a b:1',
+    'http://localhost:1',
+    'localhost:1/',
+  ])('refuses the address %s and says what one looks like', (text) => {
+    expect(problems({ STINT_LISTEN: text })).toEqual([expect.stringMatching(/^STINT_LISTEN must be HOST:PORT, as in/)]);
+  });
+
+  it.each(['127.0.0.1:0', '[::]:50051', 'localhost:65535', 'my_host-1.example:80'])('writes the address %s as it was given', (text) => {
+    expect(formatAddress(read({ STINT_LISTEN: text }).listen)).toBe(text);
+  });
+
+  it('refuses one address for two servers, unless the system chooses the ports', () => {
+    const twice = (text: string): readonly string[] => problems({ STINT_LISTEN: text, STINT_ADMIN_LISTEN: text });
+    expect(twice('127.0.0.1:4000')).toEqual([expect.stringContaining('STINT_ADMIN_LISTEN')]);
+    expect(twice('127.0.0.1:0')).toEqual([]);
+  });
+
+  it.each(['mysql://u:hunter2@h/d', 'hunter2', 'postgres:', 'postgres://u:hunter2%@h/d', 'postgres:///d?password=hunter2'])(
+    'refuses the database %s without repeating it',
+    (text) => {
+      expect(problems({ DATABASE_URL: text })).toEqual([expect.stringMatching(/^DATABASE_URL must be a URL such as/)]);
+      expect(problems({ DATABASE_URL: text }).join()).not.toContain('hunter2');
+    },
+  );
+
+  it('tells all mistakes at once, one line each', () => {
+    const found = problems({ STINT_LISTEN: 'x', STINT_LOG_LEVEL: 'loud', STINT_NOPE: '1', STINT_NADA: '1' });
+    expect(found).toHaveLength(4);
+    for (const line of found) expect(line).not.toContain('\n');
+  });
+});

@@ -1,0 +1,278 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type CallOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect } from 'vitest';
+import type { Event } from '../../gen/stint/v1/event.ts';
+import { EventServiceClient, ListEventsRequest, SubscribeRequest, type SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
+import type { Job, JobSpec } from '../../gen/stint/v1/job.ts';
+import {
+  AwaitTerminalRequest,
+  EnqueueBatchRequest,
+  EnqueueRequest,
+  GetJobRequest,
+  GetServerInfoRequest,
+  JobServiceClient,
+  ListJobsRequest,
+} from '../../gen/stint/v1/job_service.ts';
+import {
+  CheckInvariantsRequest,
+  GetQueueRequest,
+  PeekQueueRequest,
+  QueueServiceClient,
+  RunUpkeepRequest,
+} from '../../gen/stint/v1/queue_service.ts';
+import {
+  AckRequest,
+  type ClaimedJob,
+  ClaimRequest,
+  FailRequest,
+  HeartbeatRequest,
+  ReleaseRequest,
+  SettleRequest,
+  StartRequest,
+  WorkerServiceClient,
+} from '../../gen/stint/v1/worker_service.ts';
+import { startService } from '../support/service.ts';
+import { openStatus, richStatus } from '../grpc/loopback.ts';
+
+/** Nothing here takes long; what hangs shall fail by name and not by the test runner's clock. */
+const CALL_DEADLINE_MS = 15_000;
+
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  done: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+interface Codec<Partial, Request> {
+  fromPartial(partial: Partial): Request;
+}
+
+function unary<Partial, Request, Response>(codec: Codec<Partial, Request>, method: UnaryMethod<Request, Response>) {
+  return (partial: Partial, deadlineMs = CALL_DEADLINE_MS) =>
+    new Promise<Response>((resolve, reject) => {
+      method(codec.fromPartial(partial), new Metadata(), { deadline: Date.now() + deadlineMs }, (error, response) =>
+        error === null ? resolve(response) : reject(error),
+      );
+    });
+}
+
+/** A client of every RPC that a test needs, over gRPC alone. */
+export function connect(address: string) {
+  const insecure = credentials.createInsecure();
+  const jobs = new JobServiceClient(address, insecure);
+  const workers = new WorkerServiceClient(address, insecure);
+  const events = new EventServiceClient(address, insecure);
+  const queues = new QueueServiceClient(address, insecure);
+  return {
+    raw: { jobs, workers, events, queues },
+    enqueue: unary(EnqueueRequest, jobs.enqueue.bind(jobs)),
+    enqueueBatch: unary(EnqueueBatchRequest, jobs.enqueueBatch.bind(jobs)),
+    getJob: unary(GetJobRequest, jobs.getJob.bind(jobs)),
+    listJobs: unary(ListJobsRequest, jobs.listJobs.bind(jobs)),
+    getServerInfo: unary(GetServerInfoRequest, jobs.getServerInfo.bind(jobs)),
+    awaitTerminal: (partial: Parameters<typeof AwaitTerminalRequest.fromPartial>[0]) =>
+      new Follower(jobs.awaitTerminal(AwaitTerminalRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
+    claim: unary(ClaimRequest, workers.claim.bind(workers)),
+    start: unary(StartRequest, workers.start.bind(workers)),
+    heartbeat: unary(HeartbeatRequest, workers.heartbeat.bind(workers)),
+    ack: unary(AckRequest, workers.ack.bind(workers)),
+    fail: unary(FailRequest, workers.fail.bind(workers)),
+    release: unary(ReleaseRequest, workers.release.bind(workers)),
+    settle: unary(SettleRequest, workers.settle.bind(workers)),
+    subscribe: (partial: Parameters<typeof SubscribeRequest.fromPartial>[0]) =>
+      new Follower(events.subscribe(SubscribeRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
+    listEvents: unary(ListEventsRequest, events.listEvents.bind(events)),
+    getQueue: unary(GetQueueRequest, queues.getQueue.bind(queues)),
+    peekQueue: unary(PeekQueueRequest, queues.peekQueue.bind(queues)),
+    checkInvariants: unary(CheckInvariantsRequest, queues.checkInvariants.bind(queues)),
+    runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
+    close: () => [jobs, workers, events, queues].forEach((client) => client.close()),
+  };
+}
+
+export type Stint = ReturnType<typeof connect>;
+
+/** A server stream, read one message at a time. */
+export class Follower<Message> {
+  readonly #stream: ClientReadableStream<Message>;
+  readonly #messages: AsyncIterator<Message>;
+
+  constructor(stream: ClientReadableStream<Message>) {
+    this.#stream = stream;
+    // A stream that nobody reads any more ends with an error that nobody waits for.
+    stream.on('error', () => undefined);
+    this.#messages = stream[Symbol.asyncIterator]();
+  }
+
+  async next(): Promise<Message> {
+    const { done, value } = await this.#messages.next();
+    if (done === true) throw new Error('the stream has ended');
+    return value;
+  }
+
+  /** What is left until the server ends the stream with OK. */
+  async rest(): Promise<Message[]> {
+    const messages: Message[] = [];
+    for (let step = await this.#messages.next(); step.done !== true; step = await this.#messages.next()) messages.push(step.value);
+    return messages;
+  }
+
+  cancel(): void {
+    this.#stream.cancel();
+  }
+}
+
+/** Events as they come, with the cursor after the last one. */
+export async function collect(follower: Follower<SubscribeResponse>, isEnough: (events: readonly Event[]) => boolean) {
+  const events: Event[] = [];
+  let cursor = '';
+  while (!isEnough(events)) {
+    const message = await follower.next();
+    events.push(...message.events);
+    ({ cursor } = message);
+  }
+  follower.cancel();
+  return { events, cursor };
+}
+
+type Spec = Parameters<typeof JobSpec.fromPartial>[0];
+type ClaimPartial = Parameters<typeof ClaimRequest.fromPartial>[0];
+
+/** A world of its own for a test: a namespace and a queue that nobody else uses, with a client of the service. */
+export class Scene {
+  readonly namespace = `test-${randomUUID()}`;
+  readonly queue = 'work';
+  readonly stint: Stint;
+
+  constructor(stint: Stint) {
+    this.stint = stint;
+  }
+
+  readonly enqueue = async (spec: Spec = {}): Promise<Job> => {
+    const { job } = await this.stint.enqueue({ namespace: this.namespace, job: { queue: this.queue, type: 'test', ...spec } });
+    return job ?? expect.unreachable();
+  };
+
+  readonly claim = (request: ClaimPartial = {}) => {
+    const { namespace, queue } = this;
+    return this.stint.claim({ namespace, workerId: 'worker-1', queues: [queue], ...request });
+  };
+
+  /** Claims one job, waiting for it if need be. */
+  readonly claimOne = async (request: ClaimPartial = {}): Promise<Held> => {
+    const { jobs } = await this.claim({ wait: seconds(10), ...request });
+    return held(jobs[0]);
+  };
+
+  readonly enqueueAndClaim = async (spec?: Spec, request?: ClaimPartial): Promise<Held> => {
+    await this.enqueue(spec);
+    return await this.claimOne(request);
+  };
+
+  readonly job = async (jobId: string): Promise<Job> => {
+    const { job } = await this.stint.getJob({ namespace: this.namespace, jobId });
+    return job ?? expect.unreachable();
+  };
+
+  readonly events = async (jobId: string): Promise<Event[]> => {
+    const { events } = await this.stint.listEvents({ namespace: this.namespace, jobId, pageSize: 1_000 });
+    return events;
+  };
+
+  readonly eventTypes = async (jobId: string): Promise<string[]> => (await this.events(jobId)).map(({ type }) => type);
+
+  /** The job as it was when its life ended. */
+  readonly terminal = async (jobId: string): Promise<Job> => {
+    const messages = await this.stint.awaitTerminal({ namespace: this.namespace, jobId }).rest();
+    return messages.at(-1)?.job ?? expect.unreachable();
+  };
+
+  readonly isSound = async (): Promise<void> => {
+    const { violations } = await this.stint.checkInvariants({ namespace: this.namespace, pageSize: 1_000 });
+    expect(violations).toEqual([]);
+  };
+}
+
+export interface Held {
+  readonly claimed: ClaimedJob;
+  readonly job: Job;
+  readonly jobId: string;
+  readonly leaseToken: string;
+}
+
+export function held(claimed: ClaimedJob | undefined): Held {
+  if (claimed?.job === undefined || claimed.lease === undefined) throw new Error('nothing was claimed');
+  return { claimed, job: claimed.job, jobId: claimed.job.jobId, leaseToken: claimed.lease.leaseToken };
+}
+
+/** The rich status that a call is refused with. */
+export async function refusal(call: Promise<unknown>) {
+  const error = await call.then(
+    () => Promise.reject(new Error('the call was accepted')),
+    (cause: unknown) => cause,
+  );
+  if (!isServiceError(error)) throw error;
+  return richStatus(error);
+}
+
+/** Code and reason, as the table of errors has them. */
+export async function reasonOf(call: Promise<unknown>): Promise<string> {
+  const { code, info } = await refusal(call);
+  return `${status[code]}/${info?.reason}`;
+}
+
+export function itemReason(error: Parameters<typeof openStatus>[0]): string {
+  const { code, info } = openStatus(error);
+  return `${status[code]}/${info?.reason}`;
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'metadata' in error && error.metadata instanceof Metadata;
+}
+
+export function seconds(value: number) {
+  return { seconds: BigInt(Math.floor(value)), nanos: Math.round((value % 1) * 1e9) };
+}
+
+/** A time of the wire, this many seconds from now by the test's clock. */
+export function fromNow(offsetSeconds: number) {
+  return seconds(Date.now() / 1_000 + offsetSeconds);
+}
+
+export function uuidV7(timeMs = Date.now()): string {
+  const time = Math.floor(timeMs).toString(16).padStart(12, '0');
+  const random = randomUUID();
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`;
+}
+
+/**
+ * The service under test for the calling file: the one at STINT_ADDRESS, else one that is started for it. Returns what makes a
+ * scene.
+ */
+export function useService(): () => Scene {
+  let stint: Stint | undefined;
+  let stop = async (): Promise<void> => undefined;
+
+  beforeAll(async () => {
+    const given = process.env['STINT_ADDRESS'];
+    const service = given === undefined ? await startService() : { address: given, stop };
+    ({ stop } = service);
+    stint = connect(service.address);
+  });
+
+  afterAll(async () => {
+    stint?.close();
+    await stop();
+  });
+
+  return () => new Scene(stint ?? expect.unreachable());
+}

@@ -1,0 +1,78 @@
+import { credentials, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
+import { BadRequest, ErrorInfo, RetryInfo } from '../../gen/google/rpc/error_details.ts';
+import { Status } from '../../gen/google/rpc/status.ts';
+import { EventServiceClient, EventServiceService } from '../../gen/stint/v1/event_service.ts';
+import { JobServiceClient, JobServiceService } from '../../gen/stint/v1/job_service.ts';
+import { WorkerServiceClient, WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
+import { GrpcServer } from '../../src/grpc/server.ts';
+import { addService, type Handlers } from '../../src/grpc/service.ts';
+import { addReflection } from '../../src/ops/reflection.ts';
+import { Health } from '../../src/ops/health.ts';
+
+export interface Stubs {
+  readonly jobs?: Handlers<typeof JobServiceService>;
+  readonly workers?: Handlers<typeof WorkerServiceService>;
+  readonly events?: Handlers<typeof EventServiceService>;
+}
+
+/** The real server with handlers of the test's own, and a client of each service. */
+export async function loopback({ jobs = {}, workers = {}, events = {} }: Stubs) {
+  const defects: unknown[] = [];
+  const report = (cause: unknown) => void defects.push(cause);
+  const health = new Health(['stint.v1.JobService']);
+  const grpc = new GrpcServer(health);
+  addService(grpc.server, JobServiceService, jobs, report);
+  addService(grpc.server, WorkerServiceService, workers, report);
+  addService(grpc.server, EventServiceService, events, report);
+  addReflection(grpc.server);
+  const port = await grpc.listen({ host: '127.0.0.1', port: 0 });
+  const address = `127.0.0.1:${port}`;
+  const insecure = credentials.createInsecure();
+  const options = { 'grpc.max_send_message_length': -1, 'grpc.enable_retries': 0 };
+  const clients = {
+    jobs: new JobServiceClient(address, insecure, options),
+    workers: new WorkerServiceClient(address, insecure, options),
+    events: new EventServiceClient(address, insecure, options),
+  };
+  const close = async () => {
+    for (const client of Object.values(clients)) client.close();
+    await grpc.stop({ answerParked: async () => undefined, graceMs: 1_000 });
+  };
+  return { ...clients, address, port, health, grpc, defects, close };
+}
+
+/** The rich status of a failed call, its details opened. */
+export function richStatus(error: Pick<ServiceError, 'metadata'>) {
+  const [bytes] = error.metadata.get('grpc-status-details-bin');
+  if (!(bytes instanceof Buffer)) throw new Error('the call carried no details');
+  return openStatus(Status.decode(bytes), bytes.byteLength);
+}
+
+export function openStatus(status: Status, size = 0) {
+  const detail = (name: string) => status.details.find(({ typeUrl }) => typeUrl === `type.googleapis.com/google.rpc.${name}`)?.value;
+  const info = detail('ErrorInfo');
+  const badRequest = detail('BadRequest');
+  const retryInfo = detail('RetryInfo');
+  return {
+    code: status.code,
+    message: status.message,
+    size,
+    names: status.details.map(({ typeUrl }) => typeUrl.slice(typeUrl.lastIndexOf('.') + 1)),
+    info: info === undefined ? undefined : ErrorInfo.decode(info),
+    violations: badRequest === undefined ? [] : BadRequest.decode(badRequest).fieldViolations,
+    retryDelay: retryInfo === undefined ? undefined : RetryInfo.decode(retryInfo).retryDelay,
+  };
+}
+
+type UnaryCall<Request, Response> = (request: Request, done: (error: ServiceError | null, response: Response) => void) => unknown;
+
+/** The error that a unary call ends with. */
+export function failure<Request, Response>(client: UnaryCall<Request, Response>, request: Request): Promise<ServiceError> {
+  return new Promise((resolve, reject) => {
+    client(request, (error) => (error === null ? reject(new Error('the call succeeded')) : resolve(error)));
+  });
+}
+
+export function methodsOf(...definitions: ServiceDefinition[]) {
+  return definitions.flatMap((definition) => Object.values(definition));
+}

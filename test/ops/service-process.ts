@@ -1,0 +1,52 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+
+export interface ServiceProcess {
+  readonly child: ChildProcess;
+  /** The addresses of the line that it prints when it serves; null when it ended instead. */
+  readonly serving: Promise<{ readonly grpc: string; readonly admin: string } | null>;
+  /** Code and what stood on standard error, without the log. */
+  readonly ended: Promise<{ readonly code: number | null; readonly refusals: string[]; readonly log: string }>;
+}
+
+/** A folder for data; it goes with the test. */
+export function makeDataDir(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'stint-process-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return join(folder, 'data');
+}
+
+/** The real process from its sources, on free ports; nothing of our own environment reaches it. */
+export function startProcess(environment: Record<string, string>): ServiceProcess {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/main.ts')], {
+    cwd: root,
+    env: { PATH: process.env['PATH'] ?? '', STINT_LISTEN: '127.0.0.1:0', STINT_ADMIN_LISTEN: '127.0.0.1:0', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let errors = '';
+  child.stderr.on('data', (data: Buffer) => (errors += data.toString()));
+  const ended = new Promise<{ code: number | null; refusals: string[]; log: string }>((resolve) => {
+    child.once('close', (code) =>
+      resolve({ code, refusals: errors.split('\n').filter((line) => line.startsWith('stint: ')), log: errors }),
+    );
+  });
+  const serving = new Promise<{ grpc: string; admin: string } | null>((resolve) => {
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString();
+      const { grpc, admin } = /serves gRPC on (?<grpc>\S+) \(admin (?<admin>[^,]+),/.exec(output)?.groups ?? {};
+      if (grpc !== undefined && admin !== undefined) resolve({ grpc, admin });
+    });
+    void ended.then(() => resolve(null));
+  });
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, serving, ended };
+}

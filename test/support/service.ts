@@ -1,0 +1,29 @@
+import { startApp } from '../../src/app.ts';
+import type { Clock } from '../../src/engine/ports/clock.ts';
+import { createLogger } from '../../src/ops/logging.ts';
+import { createDatabase, type TestDatabase } from './database.ts';
+
+export interface TestService {
+  readonly address: string;
+  readonly database: TestDatabase;
+  stop(): Promise<void>;
+}
+
+/** The real service in this process, on a free port and a database of its own, or as another replica on a given one. */
+export async function startService({ clock, database }: { clock?: Clock; database?: TestDatabase } = {}): Promise<TestService> {
+  const own = database ?? (await createDatabase());
+  const app = await startApp({
+    config: { listen: { host: '127.0.0.1', port: 0 } },
+    databaseUrl: own.url,
+    logger: createLogger({ level: 'error' }),
+    ...(clock === undefined ? {} : { clock }),
+  });
+  return {
+    address: app.grpcAddress,
+    database: own,
+    stop: async () => {
+      await app.stop();
+      if (database === undefined) await own.drop();
+    },
+  };
+}

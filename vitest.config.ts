@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+/** Where CI wants the machine-readable report; a developer's run writes none. */
+const jsonReport = process.env['TEST_REPORT_FILE'];
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // One embedded Postgres for the whole run: starting one per file would cost a second each.
+    globalSetup: ['test/support/global-setup.ts'],
+    // Processes, not threads: a test that sends signals or leaks a handle must not take its neighbours with it.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 20_000,
+    reporters: jsonReport === undefined ? ['default'] : ['default', ['json', { outputFile: jsonReport }]],
+  },
+});
