@@ -120,8 +120,8 @@ function bind<P extends string>(statement: Statement<P>, values: Values<P>): Val
   return statement.parameters.map((name) => values[name]);
 }
 
-/** One query at a time on a connection: pipelined, a fast one would wait behind a slow one. Missing in the driver's types. */
-const UNPIPELINED = { max_pipeline: 0 };
+/** While another connection is free nothing waits behind a slow query; 0 would break transactions. Missing in the driver's types. */
+const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Sql {
   return postgres(options.url, {

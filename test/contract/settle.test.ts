@@ -3,7 +3,7 @@ import { Directive } from '../../gen/stint/v1/lease.ts';
 import { JobState } from '../../gen/stint/v1/job.ts';
 import { FailureKind } from '../../gen/stint/v1/retry.ts';
 import { SettlementOutcome, type SettleResult, StartMode } from '../../gen/stint/v1/worker_service.ts';
-import { fromNow, itemReason, reasonOf, seconds, useService } from './stint.ts';
+import { fromNow, itemReason, reasonOf, refusal, seconds, useService } from './stint.ts';
 
 const scene = useService();
 const soon = { initialBackoff: { seconds: 0n, nanos: 1_000_000 }, jitter: false };
@@ -38,12 +38,12 @@ describe('Ack', () => {
     expect((await eventTypes(jobId)).filter((type) => type === 'succeeded')).toHaveLength(1);
   });
 
-  it('of a job that was not started starts and ends it', async () => {
-    const { stint, enqueueAndClaim, job, isSound } = scene();
+  it('of a job that was not started is refused', async () => {
+    const { stint, enqueueAndClaim, job } = scene();
     const { jobId, leaseToken } = await enqueueAndClaim({}, { start: StartMode.EXPLICIT });
-    expect((await stint.ack({ leaseToken })).outcome).toBe(SettlementOutcome.APPLIED);
-    expect((await job(jobId)).state).toBe(JobState.SUCCEEDED);
-    await isSound();
+    const { info } = await refusal(stint.ack({ leaseToken }));
+    expect(info).toMatchObject({ reason: 'INVALID_TRANSITION', metadata: { state: 'LEASED', action: 'ack' } });
+    expect((await job(jobId)).state).toBe(JobState.LEASED);
   });
 
   it.each([[''], ['made-up'], ['A'.repeat(58)]])('with the token "%s" is lost', async (leaseToken) => {

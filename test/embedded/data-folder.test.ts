@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileS
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isRoot, makeFolder, nobodyUid, query, start, startInChild } from './starter.ts';
+import { isRoot, makeCluster, makeFolder, nobodyUid, query, start, startInChild } from './starter.ts';
 
 const refusal = async (dataDir: string): Promise<unknown> =>
   await start(dataDir).then(
@@ -12,7 +12,7 @@ const refusal = async (dataDir: string): Promise<unknown> =>
 
 describe('a data folder that cannot be used', () => {
   it('is refused when another major version of Postgres wrote it', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const first = await start(dataDir);
     await first.stop();
     writeFileSync(join(dataDir, 'postgres/PG_VERSION'), '15\n');
@@ -71,7 +71,7 @@ describe('a data folder that cannot be used', () => {
 
 describe('a data folder that is in use', () => {
   it('is refused with the pid of the service that uses it, which goes on', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const { process: service, answer } = await startInChild(dataDir);
     expect(await refusal(dataDir)).toMatchObject({ kind: 'in_use', message: expect.stringContaining(`pid ${service.pid}`) });
     expect(await query(answer.url, 'select 1 as one')).toEqual([{ one: 1 }]);
@@ -87,7 +87,7 @@ describe('a data folder that is in use', () => {
 
   it('is refused when the server on it cannot be seen, as in another container', async ({ skip }) => {
     if (process.platform !== 'linux') skip('needs flock');
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const first = await start(dataDir);
     await first.stop();
     const holder = spawn('flock', ['--no-fork', join(dataDir, 'postgres'), 'sh', '-c', 'echo held; exec sleep 60'], {

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
-import { isGone, isRoot, makeFolder, query, start, startInChild, until } from './starter.ts';
+import { isGone, isRoot, makeCluster, makeFolder, query, start, startInChild, until } from './starter.ts';
 
 describe('the embedded Postgres', () => {
   it('keeps its data over a stop and a start', async () => {
@@ -18,7 +18,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('listens on the loopback only and on no Unix socket', async () => {
-    const { url } = await start(makeFolder());
+    const { url } = await start(await makeCluster());
     const [row] = await query(url, `select current_setting('listen_addresses') as tcp, current_setting('unix_socket_directories') as unix`);
     expect(row).toEqual({ tcp: '127.0.0.1', unix: '' });
   });
@@ -44,7 +44,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('keeps durability on unless told otherwise, and takes the settings of its caller last', async () => {
-    const server = await startEmbeddedPostgres({ dataDir: makeFolder(), log: () => undefined, settings: { max_connections: '17' } });
+    const server = await startEmbeddedPostgres({ dataDir: await makeCluster(), log: () => undefined, settings: { max_connections: '17' } });
     try {
       const rows = await query(server.url, `select name, setting from pg_settings order by name`);
       const settings = Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
@@ -57,7 +57,7 @@ describe('the embedded Postgres', () => {
 
   it('writes no value that a client sent to its log', async () => {
     const lines: string[] = [];
-    const server = await startEmbeddedPostgres({ dataDir: makeFolder(), durable: 'off', log: (line) => lines.push(line) });
+    const server = await startEmbeddedPostgres({ dataDir: await makeCluster(), durable: 'off', log: (line) => lines.push(line) });
     await query(server.url, `create table t (id text primary key)`);
     await query(server.url, `insert into t values ('sesame')`);
     await expect(query(server.url, `insert into t values ('sesame')`)).rejects.toMatchObject({ code: '23505' });
@@ -67,7 +67,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('stops when its parent is killed, and its folder can be started on again at once', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const { process: parent, answer } = await startInChild(dataDir, { durability: 'durable' });
     expect(answer.kind).toBe('started');
     await query(answer.url, 'create table kept as select 42 as answer');
@@ -79,7 +79,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('stops an orphan that nothing holds on a leash', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const { process: parent, answer } = await startInChild(dataDir);
     const supervisor = Number(/PPid:\s+(\d+)/.exec(readStatus(answer.pid))?.[1]);
     for (const pid of [...childrenOf(supervisor).filter((pid) => pid !== answer.pid), supervisor]) process.kill(pid, 'SIGKILL');
@@ -92,7 +92,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('recovers when everything is killed at once', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const { process: parent, answer } = await startInChild(dataDir, { durability: 'durable' });
     await query(answer.url, 'create table kept as select 42 as answer');
     process.kill(answer.pid, 'SIGKILL');
@@ -103,13 +103,13 @@ describe('the embedded Postgres', () => {
   });
 
   it('is not misled by a left-over pid file whose pid belongs to another process', async () => {
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const first = await start(dataDir);
     const file = join(dataDir, 'postgres/postmaster.pid');
     const leftOver = readFileSync(file, 'utf8');
     await first.stop();
     // A process of the very user that Postgres runs as: any other one Postgres itself sees through.
-    const stranger = await start(makeFolder());
+    const stranger = await start(await makeCluster());
     writeFileSync(file, leftOver.replace(/^\d+/, String(stranger.pid)));
 
     const second = await start(dataDir);
@@ -118,7 +118,7 @@ describe('the embedded Postgres', () => {
   });
 
   it('tells its owner when it dies by itself', async () => {
-    const server = await start(makeFolder());
+    const server = await start(await makeCluster());
     process.kill(server.pid, 'SIGKILL');
     await server.exited;
     await server.stop();
@@ -129,7 +129,7 @@ describe('the embedded Postgres', () => {
     await new Promise((resolve) => squatter.once('listening', resolve));
     const address = squatter.address();
     const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-    await expect(start(makeFolder(), { port })).rejects.toMatchObject({ kind: 'port_taken' });
+    await expect(start(await makeCluster(), { port })).rejects.toMatchObject({ kind: 'port_taken' });
     squatter.close();
   });
 
@@ -141,7 +141,7 @@ describe('the embedded Postgres', () => {
 
   it('gives a cluster of another user back to that user when root starts it', async ({ skip }) => {
     if (!isRoot) skip('only root can start as somebody else');
-    const dataDir = makeFolder();
+    const dataDir = await makeCluster();
     const first = await start(dataDir);
     await first.stop();
     const owner = statSync(join(dataDir, 'postgres')).uid;

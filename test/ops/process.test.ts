@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
-import { makeDataDir, startProcess } from './service-process.ts';
+import { makeCluster, makeFolder } from '../embedded/starter.ts';
+import { startProcess } from './service-process.ts';
 
 const readPid = (dataDir: string): number => Number(readFileSync(join(dataDir, 'postgres/postmaster.pid'), 'utf8').split('\n')[0]);
 
@@ -28,7 +29,7 @@ async function takePort(): Promise<string> {
 
 describe('the process', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('serves until %s, then stops its Postgres and exits with 0', async (signal) => {
-    const dataDir = makeDataDir();
+    const dataDir = join(makeFolder(), 'data');
     const { child, serving, ended } = startProcess({ STINT_DATA_DIR: dataDir });
     const addresses = await serving;
     expect((await fetch(`http://${addresses?.admin}/livez`)).status).toBe(200);
@@ -40,7 +41,7 @@ describe('the process', () => {
   });
 
   it('exits with 1 when its Postgres dies', async () => {
-    const dataDir = makeDataDir();
+    const dataDir = await makeCluster();
     const { serving, ended } = startProcess({ STINT_DATA_DIR: dataDir });
     await serving;
     process.kill(readPid(dataDir), 'SIGKILL');
@@ -48,7 +49,7 @@ describe('the process', () => {
   });
 
   it('takes two signals at once for one press, and a later one for insisting', async () => {
-    const dataDir = makeDataDir();
+    const dataDir = await makeCluster();
     const { child, serving, ended } = startProcess({ STINT_DATA_DIR: dataDir });
     await serving;
     const postgres = readPid(dataDir);
@@ -71,7 +72,7 @@ describe('the process', () => {
 
 describe('the process refuses in one line and exits with 1', () => {
   const refusalOf = async (environment: Record<string, string>): Promise<string> => {
-    const { serving, ended } = startProcess({ STINT_DATA_DIR: makeDataDir(), ...environment });
+    const { serving, ended } = startProcess({ STINT_DATA_DIR: await makeCluster(), ...environment });
     expect(await serving).toBeNull();
     const { code, refusals, log } = await ended;
     expect(code).toBe(1);
@@ -99,14 +100,14 @@ describe('the process refuses in one line and exits with 1', () => {
   });
 
   it('a data folder that another service uses', async () => {
-    const dataDir = makeDataDir();
+    const dataDir = await makeCluster();
     const first = startProcess({ STINT_DATA_DIR: dataDir });
     await first.serving;
     expect(await refusalOf({ STINT_DATA_DIR: dataDir })).toContain(`pid ${first.child.pid}`);
   });
 
   it('a database that is not there, has another password, or another name', async () => {
-    const postgres = await startEmbeddedPostgres({ dataDir: makeDataDir(), durable: 'off', log: () => undefined });
+    const postgres = await startEmbeddedPostgres({ dataDir: await makeCluster(), durable: 'off', log: () => undefined });
     onTestFinished(async () => await postgres.stop());
     const change = (part: 'port' | 'password' | 'pathname', value: string): Record<string, string> => {
       const url = new URL(postgres.url);

@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { beforeAll, onTestFinished } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -14,16 +12,14 @@ export interface ServiceProcess {
   readonly ended: Promise<{ readonly code: number | null; readonly refusals: string[]; readonly log: string }>;
 }
 
-/** A folder for data; it goes with the test. */
-export function makeDataDir(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'stint-process-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-  return join(folder, 'data');
-}
+// Nothing to do after `npm test` has built; otherwise what runs here would not be what was just edited.
+beforeAll(() => {
+  execFileSync(process.execPath, [join(root, 'tools/build.mjs')], { stdio: 'inherit' });
+});
 
-/** The real process from its sources, on free ports; nothing of our own environment reaches it. */
+/** The real process, on free ports; nothing of our own environment reaches it. */
 export function startProcess(environment: Record<string, string>): ServiceProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/main.ts')], {
+  const child = spawn(process.execPath, [join(root, 'dist/src/main.js')], {
     cwd: root,
     env: { PATH: process.env['PATH'] ?? '', STINT_LISTEN: '127.0.0.1:0', STINT_ADMIN_LISTEN: '127.0.0.1:0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -3988,9 +3988,9 @@ export const WorkerServiceService = {
     responseDeserialize: (value: Buffer): HeartbeatResponse => HeartbeatResponse.decode(value),
   },
   /**
-   * Ends the job: SUCCEEDED. A LEASED job is started and ended by it.
+   * Ends the job: SUCCEEDED.
    *
-   * FAILED_PRECONDITION/LEASE_LOST.
+   * FAILED_PRECONDITION/LEASE_LOST; FAILED_PRECONDITION/INVALID_TRANSITION: the job is not started.
    */
   ack: {
     path: "/stint.v1.WorkerService/Ack" as const,
@@ -4087,9 +4087,9 @@ export interface WorkerServiceServer extends UntypedServiceImplementation {
    */
   heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse>;
   /**
-   * Ends the job: SUCCEEDED. A LEASED job is started and ended by it.
+   * Ends the job: SUCCEEDED.
    *
-   * FAILED_PRECONDITION/LEASE_LOST.
+   * FAILED_PRECONDITION/LEASE_LOST; FAILED_PRECONDITION/INVALID_TRANSITION: the job is not started.
    */
   ack: handleUnaryCall<AckRequest, AckResponse>;
   /**
@@ -4190,9 +4190,9 @@ export interface WorkerServiceClient extends Client {
     callback: (error: ServiceError | null, response: HeartbeatResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends the job: SUCCEEDED. A LEASED job is started and ended by it.
+   * Ends the job: SUCCEEDED.
    *
-   * FAILED_PRECONDITION/LEASE_LOST.
+   * FAILED_PRECONDITION/LEASE_LOST; FAILED_PRECONDITION/INVALID_TRANSITION: the job is not started.
    */
   ack(request: AckRequest, callback: (error: ServiceError | null, response: AckResponse) => void): ClientUnaryCall;
   ack(
