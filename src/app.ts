@@ -52,7 +52,11 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
   const health = new Health(SERVICE_NAMES);
   const server = new GrpcServer(health);
   addReflection(server.server);
-  addServices(server.server, { engine, version: readVersion(), report: (method, error) => logger.error({ err: error, method }, 'a call failed') });
+  addServices(server.server, {
+    engine,
+    version: readVersion(),
+    report: (method, error) => logger.error({ err: error, method }, 'a call failed'),
+  });
   const close = async () => {
     await engine.stop();
     await hub.stop();

@@ -1,10 +1,10 @@
-import { type App, startApp } from './app.ts';
+import type { App } from './app.ts';
 import { type Config, formatAddress, readConfig } from './config.ts';
 import { EmbeddedPostgresError } from './embedded/error.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
-import { ListenError } from './grpc/server.ts';
 import { type AdminServer, startAdminServer } from './ops/admin-server.ts';
 import { createLogger, type Logger } from './ops/logging.ts';
+import { probePostgres } from './ops/postgres-probe.ts';
 import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
 import { readVersion } from './ops/version.ts';
 
@@ -26,6 +26,8 @@ interface Process {
   readonly parts: Part[];
   readonly end: End;
 }
+
+type AppCode = typeof import('./app.ts');
 
 /** A failure to start that one line tells completely. */
 class Refusal extends Error {}
@@ -73,10 +75,12 @@ async function start(service: Process): Promise<string | null> {
   let app: App | null = null;
   const admin = await startAdmin(config, () => !end.isRequested() && app?.ready() === true);
   parts.push({ name: 'admin server', stop: async () => await admin.stop() });
+  // Read while Postgres starts, since each takes about as long as the other; and a refusal need not wait for it.
+  const code = import('./app.ts');
   const postgres = config.databaseUrl === null ? await startPostgres(service) : null;
   const databaseUrl = postgres?.url ?? config.databaseUrl ?? '';
   // A database that does not answer must not keep whoever has thought better of it waiting.
-  const started = await Promise.race([startService(service, databaseUrl), end.requested]);
+  const started = await Promise.race([startService(service, await code, databaseUrl), end.requested]);
   if (started === null) return null;
   app = started;
   parts.push({ name: 'service', stop: async () => await started.stop() });
@@ -86,13 +90,19 @@ async function start(service: Process): Promise<string | null> {
   return `stint ${readVersion()} serves gRPC on ${started.grpcAddress} (admin ${formatAddress({ host: address, port })}, ${store})`;
 }
 
-async function startService({ config, logger }: Process, databaseUrl: string): Promise<App> {
+async function startService({ config, logger }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
   try {
+    if (config.databaseUrl !== null) await probePostgres(config.databaseUrl);
     return await startApp({ config, databaseUrl, logger });
   } catch (error) {
-    const words = error instanceof ListenError ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
+    const words = isListenError(error) ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
     throw words === null ? error : new Refusal(words, { cause: error });
   }
+}
+
+/** By its name: what declares it comes with the code that is read late. */
+function isListenError(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ListenError';
 }
 
 /** Only what the caller named is the caller's to mend. */

@@ -39,7 +39,13 @@ export type Command =
   | { readonly action: 'start'; readonly fence: bigint }
   | { readonly action: 'heartbeat'; readonly fence: bigint }
   | { readonly action: 'ack'; readonly fence: bigint }
-  | { readonly action: 'fail'; readonly fence: bigint; readonly failure: Failure; readonly retryAfterMs: number | null; readonly jitterFactor: number }
+  | {
+      readonly action: 'fail';
+      readonly fence: bigint;
+      readonly failure: Failure;
+      readonly retryAfterMs: number | null;
+      readonly jitterFactor: number;
+    }
   | { readonly action: 'release'; readonly fence: bigint; readonly delayMs: number }
   | { readonly action: 'expire'; readonly failure: Failure; readonly jitterFactor: number };
 

@@ -19,7 +19,7 @@ export interface Violation {
 }
 
 /** Folds a job's events, oldest first, and tells every promise they break on the way. */
-export function foldEvents(events: readonly JobEvent[]): { folded: Folded | null; violations: Violation[] } {
+function foldEvents(events: readonly JobEvent[]): { folded: Folded | null; violations: Violation[] } {
   const violations: Violation[] = [];
   let folded: Folded | null = null;
   for (const event of events) {
@@ -78,7 +78,8 @@ export function jobViolations(job: {
     const invariant = job.holdings.filter((place) => isTerminal(place.state)).length > 1 ? 'I3' : 'I4';
     return [...violations, { invariant, detail: `the job lies in ${job.holdings.length} places (${places}), not in one` }];
   }
-  if (!sameFold(folded, holding)) violations.push({ invariant: 'I9', detail: `events say ${say(folded)}, rows say ${say(foldOf(holding))}` });
+  if (!sameFold(folded, holding))
+    violations.push({ invariant: 'I9', detail: `events say ${say(folded)}, rows say ${say(foldOf(holding))}` });
   if (holding.attempt > job.maxAttempts) {
     violations.push({ invariant: 'I7', detail: `attempt ${holding.attempt} of at most ${job.maxAttempts}` });
   }

@@ -22,8 +22,3 @@ export interface QueueName {
 export function queueKey(queue: QueueName): string {
   return `${queue.namespace}/${queue.name}`;
 }
-
-/** Every namespace lives on the one shard there is; the parameter is the seam at which more come in. */
-export function shardOf(_namespace: string): number {
-  return 0;
-}

@@ -47,7 +47,9 @@ export class Aftermath {
     this.#parts.log.committed();
     const ready = jobs.filter((job) => job.state === 'READY');
     this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
-    const dueMs = jobs.flatMap(({ state, runAt }) => ((state === 'SCHEDULED' || state === 'RETRY_WAIT') && runAt !== null ? [runAt / 1_000] : []));
+    const dueMs = jobs.flatMap(({ state, runAt }) =>
+      (state === 'SCHEDULED' || state === 'RETRY_WAIT') && runAt !== null ? [runAt / 1_000] : [],
+    );
     if (dueMs.length > 0) this.#parts.dueIn(Math.max(0, Math.min(...dueMs) - this.#parts.mint.databaseTimeMs()));
   }
 }

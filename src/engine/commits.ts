@@ -37,7 +37,9 @@ const byToken = { tenantOf: () => '', bytesOf: () => 0 };
 export function createCommits(repository: Repository, aftermath: Aftermath): Commits {
   /** Wakes whom a commit concerns before its callers are answered. */
   const telling =
-    <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(commit: (items: readonly Item[]) => Promise<readonly Outcome[]>) =>
+    <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(
+      commit: (items: readonly Item[]) => Promise<readonly Outcome[]>,
+    ) =>
     async (items: readonly Item[]): Promise<readonly Outcome[]> => {
       const outcomes = await commit(items);
       aftermath.ofSettlement(outcomes);

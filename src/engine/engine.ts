@@ -18,7 +18,7 @@ export interface Enqueued {
 export interface EnqueueBatch {
   readonly namespace: string;
   /** Positional: a job, or why the request's item is none. */
-  readonly items: readonly (Result<JobSpec>)[];
+  readonly items: readonly Result<JobSpec>[];
   readonly atomic: boolean;
 }
 
@@ -97,14 +97,16 @@ export type Settled =
   | ({ readonly kind: 'release' } & Released)
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
-export type Scope = { readonly kind: 'job'; readonly jobId: JobId } | { readonly kind: 'queue'; readonly queue: string } | { readonly kind: 'everything' };
+export type Scope =
+  { readonly kind: 'job'; readonly jobId: JobId } | { readonly kind: 'queue'; readonly queue: string } | { readonly kind: 'everything' };
 
 export interface Subscribe {
   readonly namespace: string;
   readonly scope: Scope;
   /** Empty: all. */
   readonly types: readonly string[];
-  readonly start: { readonly kind: 'cursor'; readonly cursor: string } | { readonly kind: 'from_beginning' } | { readonly kind: 'from_now' };
+  readonly start:
+    { readonly kind: 'cursor'; readonly cursor: string } | { readonly kind: 'from_beginning' } | { readonly kind: 'from_now' };
 }
 
 export interface Delivery {
@@ -134,7 +136,11 @@ export interface Engine {
   readonly jobs: {
     enqueue(command: { readonly namespace: string; readonly spec: JobSpec }): Promise<Result<Enqueued>>;
     enqueueBatch(command: EnqueueBatch): Promise<Result<readonly Result<Enqueued>[]>>;
-    getJob(query: { readonly namespace: string; readonly jobId: JobId; readonly withPayload: boolean }): Promise<Result<{ readonly job: Job; readonly payload: Uint8Array | null }>>;
+    getJob(query: {
+      readonly namespace: string;
+      readonly jobId: JobId;
+      readonly withPayload: boolean;
+    }): Promise<Result<{ readonly job: Job; readonly payload: Uint8Array | null }>>;
     listJobs(query: { readonly filter: JobFilter; readonly pageSize: number; readonly after: JobId | null }): Promise<JobPage>;
     awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<{ readonly job: Job; readonly terminal: boolean }>;
   };
@@ -154,11 +160,14 @@ export interface Engine {
   readonly queues: {
     getQueue(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Queue>>;
     peekQueue(query: { readonly namespace: string; readonly queue: string; readonly pageSize: number }): Promise<Result<readonly Job[]>>;
-    checkInvariants(query: { readonly namespace: string; readonly pageSize: number; readonly after: string | null }): Promise<InvariantPage>;
+    checkInvariants(query: {
+      readonly namespace: string;
+      readonly pageSize: number;
+      readonly after: string | null;
+    }): Promise<InvariantPage>;
     runUpkeep(): Promise<{ readonly promoted: number; readonly expired: number }>;
   };
   databaseTime(): Promise<Micros>;
   /** Answers parked polls, ends streams with their cursor, finishes commits. Everything asked later is answered or refused at once. */
   drain(): Promise<void>;
 }
-

@@ -16,6 +16,10 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const MAX_CONFLICTS = 10;
 /** A single item that meets a locked row waits for it so often (each 250 ms), apart from the others. */
 const MAX_CONTENDED = 20;
+/** What met a locked row is tried again in so many parts: one of 512 stands alone after the third time. */
+const CONTENDED_PARTS = 8;
+/** Commits that wait for locked rows at once: each holds a connection for as long as it waits. */
+const MAX_BESIDE = 2;
 const RETRY_AFTER_MS = 500;
 
 export interface GroupCommitOptions<Item, Outcome> {
@@ -34,14 +38,20 @@ interface Entry<Item, Outcome> {
   readonly reject: (error: unknown) => void;
 }
 
+interface Contended<Item, Outcome> {
+  readonly batch: readonly Entry<Item, Outcome>[];
+  readonly tries: number;
+}
+
 export class GroupCommit<Item, Outcome> {
   readonly #options: GroupCommitOptions<Item, Outcome>;
   readonly #waiting = new Map<string, Entry<Item, Outcome>[]>();
+  /** What met a locked row waits here, beside the lane. */
+  readonly #contended: Contended<Item, Outcome>[] = [];
   #waitingItems = 0;
   #waitingBytes = 0;
   #flushing = false;
-  /** Commits that run beside the lane: what met a locked row. */
-  readonly #beside = new Set<Promise<void>>();
+  #beside = 0;
   readonly #idle: (() => void)[] = [];
 
   constructor(options: GroupCommitOptions<Item, Outcome>) {
@@ -49,18 +59,21 @@ export class GroupCommit<Item, Outcome> {
   }
 
   async submit(item: Item): Promise<Outcome> {
-    const [outcome] = await this.submitMany([item]);
-    return outcome as Outcome;
+    this.#refuseWhenFull(1, this.#options.bytesOf(item));
+    return this.#enter(item, this.#options.bytesOf(item));
   }
 
   /** Positional. Either all are accepted for commit or none; they may end in different commits. */
   async submitMany(items: readonly Item[]): Promise<readonly Outcome[]> {
     const sized = items.map((item) => ({ item, bytes: this.#options.bytesOf(item) }));
     const bytes = sized.reduce((sum, one) => sum + one.bytes, 0);
-    if (this.#waitingItems + items.length > MAX_WAITING_ITEMS || this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
-      throw new RefusalError({ kind: 'overloaded', what: this.#options.name, retryAfterMs: RETRY_AFTER_MS });
-    }
+    this.#refuseWhenFull(items.length, bytes);
     return Promise.all(sized.map((one) => this.#enter(one.item, one.bytes)));
+  }
+
+  #refuseWhenFull(items: number, bytes: number): void {
+    if (this.#waitingItems + items <= MAX_WAITING_ITEMS && this.#waitingBytes + bytes <= MAX_WAITING_BYTES) return;
+    throw new RefusalError({ kind: 'overloaded', what: this.#options.name, retryAfterMs: RETRY_AFTER_MS });
   }
 
   #enter(item: Item, bytes: number): Promise<Outcome> {
@@ -80,14 +93,17 @@ export class GroupCommit<Item, Outcome> {
 
   /** Resolves when nothing waits and nothing is in flight. */
   async idle(): Promise<void> {
-    if (this.#flushing) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    await Promise.all(this.#beside);
+    while (this.#flushing || this.#beside > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #tellIdle(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #drainLane(): Promise<void> {
-    while (this.#waitingItems > 0) await this.#commit(this.#gather(), 0);
+    while (this.#waiting.size > 0) await this.#commit(this.#gather(), 0);
     this.#flushing = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    this.#tellIdle();
   }
 
   /** One item of each tenant in turn; who was served goes to the end of the line. */
@@ -114,7 +130,11 @@ export class GroupCommit<Item, Outcome> {
     try {
       const outcomes = await this.#options.commit(batch.map(({ item }) => item));
       if (outcomes.length !== batch.length) throw new Error(`${this.#options.name}: ${outcomes.length} outcomes for ${batch.length} items`);
-      batch.forEach((entry, index) => entry.resolve(outcomes[index] as Outcome));
+      const answers = outcomes.values();
+      for (const entry of batch) {
+        const answer = answers.next();
+        if (!answer.done) entry.resolve(answer.value);
+      }
     } catch (error) {
       await this.#recover(batch, error, tries);
     }
@@ -136,10 +156,29 @@ export class GroupCommit<Item, Outcome> {
     await this.#commit(batch.slice(middle), 0);
   }
 
-  /** One of them waits for a locked row: the lane goes on, and beside it halves part it from the strangers. */
+  /** One of them waits for a locked row: the lane goes on, and beside it the parts set the strangers free. */
   #commitBeside(batch: readonly Entry<Item, Outcome>[], tries: number): void {
-    const alone = batch.length === 1;
-    const commits = (alone ? this.#commit(batch, tries + 1) : this.#commitHalves(batch)).finally(() => this.#beside.delete(commits));
-    this.#beside.add(commits);
+    const size = Math.ceil(batch.length / CONTENDED_PARTS);
+    for (let from = 0; from < batch.length; from += size) {
+      this.#contended.push({ batch: batch.slice(from, from + size), tries: batch.length === 1 ? tries + 1 : 0 });
+    }
+    this.#waitingItems += batch.length;
+    this.#waitingBytes += bytesOf(batch);
+    while (this.#beside < MAX_BESIDE && this.#contended.length > 0) void this.#drainBeside();
   }
+
+  async #drainBeside(): Promise<void> {
+    this.#beside += 1;
+    for (let next = this.#contended.shift(); next !== undefined; next = this.#contended.shift()) {
+      this.#waitingItems -= next.batch.length;
+      this.#waitingBytes -= bytesOf(next.batch);
+      await this.#commit(next.batch, next.tries);
+    }
+    this.#beside -= 1;
+    this.#tellIdle();
+  }
+}
+
+function bytesOf(batch: readonly { readonly bytes: number }[]): number {
+  return batch.reduce((sum, { bytes }) => sum + bytes, 0);
 }

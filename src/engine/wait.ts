@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** An abort signal that is the first of several, or of a time; leaves no listener behind once disposed. */
 export interface Wait {
   readonly signal: AbortSignal;
@@ -11,6 +13,8 @@ export interface Wait {
 export function firstOf(signals: readonly AbortSignal[], afterMs: number | null = null): Wait {
   const controller = new AbortController();
   const abort = () => controller.abort();
+  // Thousands may wait for the same end; each takes its listener back, so their number tells of no leak.
+  setMaxListeners(0, ...signals);
   const timer = afterMs === null ? null : setTimeout(abort, afterMs);
   for (const signal of signals) signal.addEventListener('abort', abort);
   if (signals.some((signal) => signal.aborted)) abort();

@@ -5,11 +5,15 @@
  */
 import type { JobEvent } from '../domain/event.ts';
 import type { JobId } from '../domain/job.ts';
-import { snapshotXmax, type Epoch, type Journal, type LogChunk, type LogPosition } from '../engine/ports/journal.ts';
+import type { Epoch, Journal, LogChunk, LogPosition } from '../engine/ports/journal.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import { EpochEnded, type EventLog, type JobWatch, type LogReader } from '../engine/ports/event-log.ts';
-import { Signal } from './signal.ts';
+import { ChunkRing } from './chunk-ring.ts';
+import { JobWatches } from './job-watches.ts';
+import type { Junction, LiveTail } from './live-tail.ts';
 import { FollowingReader } from './log-reader.ts';
+import { Signal } from './signal.ts';
+import { covers } from './snapshot-order.ts';
 
 /** How long a lost ring can delay what it told of. */
 const POLL_INTERVAL_MS = 1_000;
@@ -18,12 +22,6 @@ const LOOK_GAP_MS = 5;
 /** Events the ring holds; a reader further behind reads the log. */
 const RING_EVENTS = 50_000;
 
-/** Where a reader of the log may join the ring: behind `position`, its next entry is `entry`. */
-export interface Junction {
-  readonly position: LogPosition;
-  readonly entry: number;
-}
-
 export interface EventHubParts {
   readonly journal: Journal;
   readonly doorbell: Doorbell;
@@ -31,16 +29,16 @@ export interface EventHubParts {
   readonly onEvents: (events: readonly JobEvent[]) => void;
   readonly onNewEpoch: () => void;
   readonly onFailure: (error: unknown) => void;
+  readonly ringEvents?: number;
 }
 
-export class EventHub implements EventLog {
+export class EventHub implements EventLog, LiveTail {
   readonly #parts: EventHubParts;
   readonly #changed = new Signal();
-  readonly #watches = new Map<JobId, Set<Watch>>();
-  #ring: LogChunk[] = [];
-  #ringEvents = 0;
-  /** Number of the ring's first entry; entries are numbered from the start of the process. */
-  #firstEntry = 0;
+  readonly #watches = new JobWatches();
+  readonly #ring: ChunkRing;
+  /** The history of the database that was met last, kept while nobody wants events. */
+  #epoch: Epoch | null = null;
   /** Null while nobody wants events: the hub then does not read. */
   #at: LogPosition | null = null;
   #junction: Junction | null = null;
@@ -49,19 +47,22 @@ export class EventHub implements EventLog {
   #lookAfter: Promise<void> | null = null;
   #lastLook = 0;
   #timer: NodeJS.Timeout | null = null;
+  #stopped = false;
 
   constructor(parts: EventHubParts) {
     this.#parts = parts;
+    this.#ring = new ChunkRing(parts.ringEvents ?? RING_EVENTS);
   }
 
   async start(): Promise<void> {
     await this.#parts.doorbell.listen(() => this.#look());
-    this.#timer = setInterval(() => this.#look(), POLL_INTERVAL_MS);
+    this.#timer = setInterval(() => void this.refresh().catch(this.#parts.onFailure), POLL_INTERVAL_MS);
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    await this.#looking?.catch(() => undefined);
+    await Promise.allSettled([this.#looking, this.#lookAfter]);
   }
 
   committed(): void {
@@ -74,12 +75,11 @@ export class EventHub implements EventLog {
   }
 
   async readFrom(start: LogPosition | 'now' | 'beginning'): Promise<LogReader> {
-    const interest = this.keepReading();
+    const interest = this.#hold();
     try {
       // A look that began after the call: what the caller has seen on any replica, the hub has seen then too.
       await this.refresh();
-      const junction = this.junction();
-      return new FollowingReader(this, this.#parts.journal, startOf(start, junction), interest);
+      return new FollowingReader(this, this.#parts.journal, startOf(start, this.junction()), interest);
     } catch (error) {
       interest.close();
       throw error;
@@ -87,30 +87,20 @@ export class EventHub implements EventLog {
   }
 
   async watch(jobId: JobId): Promise<JobWatch> {
-    const interest = this.keepReading();
-    if (this.#at === null) await this.refresh();
-    const watch = new Watch(() => {
+    const interest = this.#hold();
+    try {
+      if (this.#at === null) await this.refresh();
+    } catch (error) {
       interest.close();
-      const others = this.#watches.get(jobId);
-      others?.delete(watch);
-      if (others?.size === 0) this.#watches.delete(jobId);
-    });
-    const watches = this.#watches.get(jobId) ?? new Set();
-    this.#watches.set(jobId, watches.add(watch));
-    return watch;
+      throw error;
+    }
+    return this.#watches.add(jobId, interest.close);
   }
 
-  /** Keeps the hub reading until closed. */
   keepReading(): { close: () => void } {
-    let open = true;
-    this.#interest += 1;
+    const interest = this.#hold();
     if (this.#at === null) this.#look();
-    return {
-      close: () => {
-        if (open) this.#interest -= 1;
-        open = false;
-      },
-    };
+    return interest;
   }
 
   junction(): Junction {
@@ -118,13 +108,10 @@ export class EventHub implements EventLog {
     return this.#junction;
   }
 
-  /** The entry of that number; `gone` when the ring has moved on, null when it is still to come. */
   entry(number: number): LogChunk | 'gone' | null {
-    if (number < this.#firstEntry) return 'gone';
-    return this.#ring[number - this.#firstEntry] ?? null;
+    return this.#ring.at(number);
   }
 
-  /** Until the hub has read something more, or the signal. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);
   }
@@ -141,13 +128,19 @@ export class EventHub implements EventLog {
     return this.#lookAfter;
   }
 
+  #hold(): { close: () => void } {
+    let open = true;
+    this.#interest += 1;
+    return {
+      close: () => {
+        if (open) this.#interest -= 1;
+        open = false;
+      },
+    };
+  }
+
   #look(): void {
-    if (this.#interest === 0) {
-      // Nobody wants what comes: the next who does begins at its own now.
-      if (this.#looking === null) this.#forget();
-      return;
-    }
-    this.refresh().catch(this.#parts.onFailure);
+    if (this.#interest > 0 && !this.#stopped) this.refresh().catch(this.#parts.onFailure);
   }
 
   #begin(): Promise<void> {
@@ -161,86 +154,68 @@ export class EventHub implements EventLog {
     const pause = this.#lastLook + LOOK_GAP_MS - performance.now();
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     this.#lastLook = performance.now();
-    if (this.#at === null) {
-      this.#at = await this.#parts.journal.head();
-      this.#junction = { position: this.#at, entry: this.#firstEntry };
-    }
+    if (this.#interest === 0) return this.#rest();
+    let at = this.#at ?? (await this.#beginAtEnd());
     for (;;) {
-      const chunk = await this.#parts.journal.read(this.#at, null);
-      if (chunk.position.epoch.id !== this.#at.epoch.id) return this.#newEpoch();
+      const chunk = await this.#parts.journal.read(at, null);
+      if (chunk.position.epoch.id !== at.epoch.id) {
+        this.#forget();
+        at = await this.#beginAtEnd();
+        continue;
+      }
       this.#take(chunk);
       if (chunk.complete) return;
+      at = chunk.position;
     }
+  }
+
+  /** Nobody wants what comes: the next who does begins at its own now. Another history is noticed all the same. */
+  async #rest(): Promise<void> {
+    this.#forget();
+    this.#meet((await this.#parts.journal.head()).epoch);
+  }
+
+  /** Begins behind everything that is committed now. Whoever watches since before is woken: what came meanwhile is not read. */
+  async #beginAtEnd(): Promise<LogPosition> {
+    const end = await this.#parts.journal.head();
+    this.#meet(end.epoch);
+    this.#at = end;
+    this.#junction = { position: end, entry: this.#ring.end };
+    this.#watches.markAll();
+    this.#changed.fire();
+    return end;
+  }
+
+  #meet(epoch: Epoch): void {
+    const former = this.#epoch;
+    this.#epoch = epoch;
+    if (former !== null && former.id !== epoch.id) this.#parts.onNewEpoch();
   }
 
   #take(chunk: LogChunk): void {
     this.#at = chunk.position;
-    if (chunk.events.length > 0) this.#keep(chunk);
-    if (chunk.complete) this.#junction = { position: chunk.position, entry: this.#firstEntry + this.#ring.length };
+    if (chunk.events.length > 0) this.#ring.push(chunk);
+    if (chunk.complete) this.#junction = { position: chunk.position, entry: this.#ring.end };
     if (chunk.events.length === 0) return;
     const events = chunk.events.map(({ event }) => event);
     this.#parts.onEvents(events);
-    for (const event of events) this.#watches.get(event.jobId)?.forEach((watch) => watch.mark());
+    this.#watches.mark(events);
     this.#changed.fire();
-  }
-
-  #keep(chunk: LogChunk): void {
-    this.#ring.push(chunk);
-    this.#ringEvents += chunk.events.length;
-    while (this.#ringEvents > RING_EVENTS && this.#ring.length > 1) {
-      this.#ringEvents -= this.#ring.shift()?.events.length ?? 0;
-      this.#firstEntry += 1;
-    }
-  }
-
-  #newEpoch(): void {
-    this.#forget();
-    this.#parts.onNewEpoch();
-    this.#changed.fire();
-    for (const watches of this.#watches.values()) watches.forEach((watch) => watch.mark());
-    this.#look();
   }
 
   #forget(): void {
     this.#at = null;
     this.#junction = null;
-    this.#firstEntry += this.#ring.length;
-    this.#ring = [];
-    this.#ringEvents = 0;
+    this.#ring.clear();
   }
 }
 
-function startOf(start: LogPosition | 'now' | 'beginning', junction: Junction): LogPosition {
-  const { position } = junction;
+function startOf(start: LogPosition | 'now' | 'beginning', { position }: Junction): LogPosition {
   if (start === 'now') return position;
   if (start === 'beginning') return { epoch: position.epoch, seen: null, window: null };
   if (start.epoch.id !== position.epoch.id) throw new EpochEnded();
-  const newest = [start.seen, start.window?.upTo].map((snapshot) => (snapshot ? snapshotXmax(snapshot) : 0n));
   // Seen beyond what the database knows: it was put back to an earlier state behind our back.
-  if (newest.some((xmax) => xmax > snapshotXmax(position.seen ?? '0:0:'))) throw new EpochEnded();
+  const known = covers(position.seen, start.seen) && covers(position.seen, start.window?.upTo ?? null);
+  if (!known) throw new EpochEnded();
   return start;
-}
-
-class Watch implements JobWatch {
-  readonly #signal = new Signal();
-  readonly #onClose: () => void;
-  #marked = false;
-
-  constructor(onClose: () => void) {
-    this.#onClose = onClose;
-  }
-
-  mark(): void {
-    this.#marked = true;
-    this.#signal.fire();
-  }
-
-  async changed(signal: AbortSignal): Promise<void> {
-    if (!this.#marked) await this.#signal.wait(signal);
-    this.#marked = false;
-  }
-
-  close(): void {
-    this.#onClose();
-  }
 }

@@ -1,21 +1,22 @@
 import { EpochEnded, type LogReader } from '../engine/ports/event-log.ts';
 import type { Journal, LogChunk, LogPosition } from '../engine/ports/journal.ts';
-import type { EventHub } from './event-hub.ts';
+import type { LiveTail } from './live-tail.ts';
+import { covers } from './snapshot-order.ts';
 
 /**
- * Follows the log for one subscriber. Far behind it reads windows of the log that end where the hub is; there it joins
- * the hub's ring; when it falls out of the ring it reads the log again. Either way it holds one position and no events.
+ * Follows the log for one subscriber. Far behind it reads windows of the log that end where the live tail is; there it
+ * joins the tail's ring; when it falls out of the ring it reads the log again. Either way it holds one position and no events.
  */
 export class FollowingReader implements LogReader {
-  readonly #hub: EventHub;
+  readonly #tail: LiveTail;
   readonly #journal: Journal;
   readonly #interest: { close: () => void };
   /** Number of the ring's next entry; null while reading the log. */
   #entry: number | null = null;
   #position: LogPosition;
 
-  constructor(hub: EventHub, journal: Journal, start: LogPosition, interest: { close: () => void }) {
-    this.#hub = hub;
+  constructor(tail: LiveTail, journal: Journal, start: LogPosition, interest: { close: () => void }) {
+    this.#tail = tail;
     this.#journal = journal;
     this.#position = start;
     this.#interest = interest;
@@ -27,16 +28,10 @@ export class FollowingReader implements LogReader {
 
   async next(signal: AbortSignal): Promise<LogChunk | null> {
     while (!signal.aborted) {
-      if (this.#hub.junction().position.epoch.id !== this.#position.epoch.id) throw new EpochEnded();
-      if (this.#entry === null) {
-        const chunk = await this.#fromLog();
-        if (chunk !== null && chunk.events.length > 0) return chunk;
-        continue;
-      }
-      const entry = this.#fromRing(this.#entry);
-      if (entry === 'gone') this.#entry = null;
-      else if (entry !== null) return entry;
-      else await this.#hub.changed(signal);
+      if (this.#tail.junction().position.epoch.id !== this.#position.epoch.id) throw new EpochEnded();
+      const found = this.#entry === null ? await this.#fromLog() : this.#fromRing(this.#entry);
+      if (found === 'nothing yet') await this.#tail.changed(signal);
+      else if (found !== 'look again' && found.events.length > 0) return found;
     }
     return null;
   }
@@ -45,30 +40,36 @@ export class FollowingReader implements LogReader {
     this.#interest.close();
   }
 
-  #fromRing(number: number): LogChunk | 'gone' | null {
-    const entry = this.#hub.entry(number);
-    if (entry === 'gone') return entry;
-    const { position, entry: upcoming } = this.#hub.junction();
-    if (entry === null) {
+  #fromRing(number: number): LogChunk | 'nothing yet' | 'look again' {
+    const chunk = this.#tail.entry(number);
+    if (chunk === 'gone') {
+      this.#entry = null;
+      return 'look again';
+    }
+    if (chunk === null) {
+      const { position, entry } = this.#tail.junction();
       // Nothing passed since: a later cursor is as right, and outlives the log's retention.
-      if (upcoming === number) this.#position = position;
-      return null;
+      if (entry === number) this.#position = position;
+      return 'nothing yet';
     }
     this.#entry = number + 1;
-    this.#position = entry.position;
-    return entry;
+    this.#position = chunk.position;
+    return chunk;
   }
 
-  async #fromLog(): Promise<LogChunk | null> {
-    const { position, entry } = this.#hub.junction();
-    if (this.#position.window === null && this.#position.seen === position.seen) {
+  async #fromLog(): Promise<LogChunk | 'nothing yet' | 'look again'> {
+    const { position: end, entry } = this.#tail.junction();
+    const { seen, window } = this.#position;
+    if (window === null && seen === end.seen) {
       this.#entry = entry;
-      return null;
+      return 'look again';
     }
-    const chunk = await this.#journal.read(this.#position, position.seen);
+    // Read faster than the hub reads a long window: it comes by.
+    if (window === null && covers(seen, end.seen)) return 'nothing yet';
+    const chunk = await this.#journal.read(this.#position, end.seen);
     if (chunk.position.epoch.id !== this.#position.epoch.id) throw new EpochEnded();
     this.#position = chunk.position;
-    if (chunk.complete && chunk.position.seen === position.seen) this.#entry = entry;
+    if (chunk.complete && chunk.position.seen === end.seen) this.#entry = entry;
     return chunk;
   }
 }

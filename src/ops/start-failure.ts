@@ -71,6 +71,7 @@ const refusals: Record<string, (target: Target) => string> = {
   ENOTFOUND: ({ host }) => `the host of ${host} is unknown: correct its name`,
   EAI_AGAIN: ({ host }) => `the host of ${host} cannot be looked up: correct its name, or mend the name service`,
   CONNECT_TIMEOUT: ({ host }) => `${host} does not answer: correct the host and port, or let its firewall admit this machine`,
+  NOT_POSTGRES: ({ host }) => `what listens at ${host} is not a Postgres: correct the host and port`,
   ETIMEDOUT: ({ host }) => `${host} does not answer: correct the host and port, or let its firewall admit this machine`,
   EHOSTUNREACH: ({ host }) => `there is no way to ${host}: correct the host, or mend the network`,
   ENETUNREACH: ({ host }) => `there is no way to ${host}: correct the host, or mend the network`,

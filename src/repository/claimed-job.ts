@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
 import type { ClaimedJob } from '../engine/ports/repository.ts';
+import { ONLY_SHARD } from './database.ts';
 import { parseJobRecord, jobRecordColumns } from './job-record.ts';
 import { bytes, bytesOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
@@ -36,7 +37,7 @@ export function parseClaimedJob(row: Row): ClaimedJob {
     },
     payload: bytes(row, 'payload'),
     lease: {
-      leaseToken: formatLeaseToken({ shard: 0, jobId: record.jobId, fence, secret: text(row, 'token') }),
+      leaseToken: formatLeaseToken({ shard: ONLY_SHARD, jobId: record.jobId, fence, secret: text(row, 'token') }),
       attempt,
       fence,
       expiresAt,

@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT_S = 5;
 const CLOSE_TIMEOUT_S = 2;
 
 /** Plans by the shape of the SQL; these only keep a generic plan from flipping on empty or freshly vacuumed tables. */
-const HOT_SETTINGS = {
+export const HOT_SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
@@ -32,6 +32,9 @@ export interface DatabaseOptions {
   /** Called when the server that answers has no epoch yet; the statement is then tried once more. */
   readonly onNoEpoch?: (() => Promise<void>) | undefined;
 }
+
+/** Every namespace lives on the one shard there is. A shard is a Postgres of its own, so each database binds its own number. */
+export const ONLY_SHARD = 0;
 
 export type Values<P extends string> = Readonly<Record<P, Value>>;
 
@@ -116,8 +119,8 @@ function runIn(transaction: TransactionSql): Run {
   return (statement, values) => transaction.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
 }
 
-function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
-  return statement.parameters.map((name) => values[name]);
+export function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
+  return statement.parameters.map((name) => (name === 'shard' ? ONLY_SHARD : values[name]));
 }
 
 /** While another connection is free nothing waits behind a slow query; 0 would break transactions. Missing in the driver's types. */

@@ -21,9 +21,10 @@ export function parseDetails(code: number, json: string | null): readonly EventD
 
 function parseDetail(code: number, told: ReadonlyMap<string, unknown>): EventDetail {
   const runAt = told.has('r') ? Number(told.get('r')) : null;
+  const jobType = told.get('t');
   switch (code) {
     case EVENT_CODES.enqueued:
-      return { type: 'enqueued', jobType: String(told.get('t') ?? ''), priority: Number(told.get('p') ?? 0), runAt };
+      return { type: 'enqueued', jobType: typeof jobType === 'string' ? jobType : '', priority: Number(told.get('p') ?? 0), runAt };
     case EVENT_CODES.ready:
       return { type: 'ready' };
     case EVENT_CODES.claimed:

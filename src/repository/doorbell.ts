@@ -15,14 +15,19 @@ const notifyStatement = statement<'replica'>('ring-doorbell', sql`select pg_noti
 /** NOTIFY on the plain pool, LISTEN on a connection of its own; the driver listens again after a lost connection. */
 export function createDoorbell(url: string, database: Database): Doorbell {
   const replica = randomUUID();
-  const listener = postgres(url, { max: 1, fetch_types: false, onnotice: () => undefined, connection: { application_name: 'stint listen' } });
+  const listener = postgres(url, {
+    max: 1,
+    fetch_types: false,
+    onnotice: () => undefined,
+    connection: { application_name: 'stint listen' },
+  });
   let timer: NodeJS.Timeout | null = null;
   return {
     ring: () => {
       timer ??= setTimeout(() => {
         timer = null;
         // A lost ring costs the others one interval of polling, nothing else.
-        database.run(notifyStatement, { shard: 0, replica }).catch(() => undefined);
+        database.run(notifyStatement, { replica }).catch(() => undefined);
       }, RING_GAP_MS);
     },
     listen: async (onRing) => {

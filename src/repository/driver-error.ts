@@ -6,12 +6,21 @@ export const NO_EPOCH = 'ST001';
 /** What the driver threw, in the engine's words. SQLSTATE classes: PostgreSQL manual, appendix A. */
 export function storeError(cause: unknown): StoreError {
   const code = sqlState(cause);
-  if (code === null) return new StoreError('unavailable', 'the connection to the database failed', { cause });
+  if (code === null) return connectionError(cause);
   if (code === '55P03') return new StoreError('contended', 'a row stayed locked', { cause });
   if (code.startsWith('40')) return new StoreError('conflict', 'the statement lost a race', { cause });
   if (code.startsWith('22') || code.startsWith('23')) return new StoreError('bad_item', 'the database refused a value', { cause });
   if (isTransient(code)) return new StoreError('unavailable', 'the database is not ready', { cause });
   return new StoreError('broken', `the database refused a statement (${code})`, { cause });
+}
+
+/** The driver's own codes, and Node's: all of them tell of a connection, but for these two, which are defects of ours. */
+const MISUSES = ['UNSAFE_TRANSACTION', 'MAX_PARAMETERS_EXCEEDED'];
+
+function connectionError(cause: unknown): StoreError {
+  const misused = cause instanceof Error && 'code' in cause && MISUSES.some((code) => code === cause.code);
+  if (misused) return new StoreError('broken', 'the driver was used wrongly', { cause });
+  return new StoreError('unavailable', 'the connection to the database failed', { cause });
 }
 
 /** Connection failures (08), resources (53), operator intervention (57), a standby (25006). */

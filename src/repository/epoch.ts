@@ -8,7 +8,7 @@ import { param, shard, statement } from './statement.ts';
  * The next epoch of this server, unless somebody has opened it already. Its number is also at least the seconds since
  * 2026: after a fail-over that lost the latest epoch it still rises, and fences with it.
  */
-export const openEpochStatement = statement<'id'>(
+const openEpochStatement = statement<'id'>(
   'open-epoch',
   sql`insert into stint.epoch (shard, number, id, system_identifier, timeline, opened_at)
     select ${shard}, greatest(coalesce((select max(number) from stint.epoch where shard = ${shard}), 0) + 1,
@@ -22,5 +22,5 @@ export const openEpochStatement = statement<'id'>(
 );
 
 export async function openEpoch(run: Run): Promise<void> {
-  await run(openEpochStatement, { shard: 0, id: randomUUID() });
+  await run(openEpochStatement, { id: randomUUID() });
 }

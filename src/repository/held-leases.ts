@@ -40,7 +40,9 @@ export const deleteHeld = sql`gone as (
 export type HeldParam = 'now' | 'n' | 'jobs' | 'fences' | 'secrets';
 
 /** The items to send: sorted by job, each token once; what is named twice is answered by looking afterwards. */
-export function distinctSorted<Item extends SettleItem>(items: readonly Item[]): readonly { readonly item: Item; readonly position: number }[] {
+export function distinctSorted<Item extends SettleItem>(
+  items: readonly Item[],
+): readonly { readonly item: Item; readonly position: number }[] {
   const seen = new Set<string>();
   return items
     .map((item, position) => ({ item, position }))

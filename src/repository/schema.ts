@@ -62,13 +62,22 @@ export const queue = stint.table(
     createdAt: instant('created_at').notNull().defaultNow(),
     leaseDurationMs: integer('lease_duration_ms').notNull().default(30_000),
     leaseGraceMs: integer('lease_grace_ms').notNull().default(5_000),
-    cancellationBudgetMs: int8('cancellation_budget_ms').notNull().default(sql`30000`),
+    cancellationBudgetMs: int8('cancellation_budget_ms')
+      .notNull()
+      .default(sql`30000`),
     maxAttempts: integer('max_attempts').notNull().default(10),
-    initialBackoffMs: int8('initial_backoff_ms').notNull().default(sql`1000`),
+    initialBackoffMs: int8('initial_backoff_ms')
+      .notNull()
+      .default(sql`1000`),
     multiplier: doublePrecision('multiplier').notNull().default(2),
-    maxBackoffMs: int8('max_backoff_ms').notNull().default(sql`600000`),
+    maxBackoffMs: int8('max_backoff_ms')
+      .notNull()
+      .default(sql`600000`),
     jitter: boolean('jitter').notNull().default(true),
-    nonRetryableCodes: text('non_retryable_codes').array().notNull().default(sql`'{}'`),
+    nonRetryableCodes: text('non_retryable_codes')
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
     deadLetterEnabled: boolean('dead_letter_enabled').notNull().default(true),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] }), unique('queue_name').on(t.shard, t.namespace, t.name)],
@@ -262,7 +271,9 @@ export const deadLetter = stint.table(
   {
     shard: smallint('shard').notNull(),
     queueId: integer('queue_id').notNull(),
-    n: int8('n').notNull().default(sql`nextval('stint.dead_letter_n')`),
+    n: int8('n')
+      .notNull()
+      .default(sql`nextval('stint.dead_letter_n')`),
     job: uuid('job').notNull(),
     life: integer('life').notNull(),
     at: instant('at').notNull(),
@@ -290,8 +301,12 @@ export const journal = stint.table(
   {
     shard: smallint('shard').notNull(),
     epoch: integer('epoch').notNull(),
-    n: int8('n').notNull().default(sql`nextval('stint.journal_n')`),
-    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    n: int8('n')
+      .notNull()
+      .default(sql`nextval('stint.journal_n')`),
+    xid: xid8('xid')
+      .notNull()
+      .default(sql`pg_current_xact_id()`),
     at: instant('at').notNull(),
     types: smallint('types').array().notNull(),
     jobs: uuid('jobs').array().notNull(),

@@ -11,7 +11,7 @@ export type Value = string | number | boolean | null | Uint8Array;
 export interface Statement<P extends string> {
   readonly name: string;
   readonly text: string;
-  readonly parameters: readonly P[];
+  readonly parameters: readonly (P | 'shard')[];
 }
 
 /** A parameter of a statement; cast it (`${param('jobs')}::uuid[]`), or the server must guess. */
@@ -19,22 +19,23 @@ export function param(name: string): Placeholder {
   return sql.placeholder(name);
 }
 
-/** The one shard a statement touches, on every table reference. */
+/** The one shard a statement touches, on every table reference; its database binds it. */
 export const shard = sql`${param('shard')}::smallint`;
 
 const dialect = new PgDialect();
 
-export function statement<P extends string>(name: string, query: SQL): Statement<P | 'shard'> {
+export function statement<P extends string>(title: string, query: SQL): Statement<P> {
   const rendered = dialect.sqlToQuery(query);
   const parameters: string[] = [];
   const text = rendered.sql.replace(/\$(\d+)/g, (_, position: string) => {
     const value = rendered.params[Number(position) - 1];
     // Constants of ours (event codes, limits) are part of the text: the planner may know them.
     if (Number.isSafeInteger(value)) return String(value);
-    if (!(value instanceof Placeholder)) throw new Error(`${name}: a value was written into the statement`);
-    let index = parameters.indexOf(value.name);
-    if (index < 0) index = parameters.push(value.name) - 1;
+    if (!(value instanceof Placeholder)) throw new Error(`${title}: a value was written into the statement`);
+    const name: string = value.name;
+    let index = parameters.indexOf(name);
+    if (index < 0) index = parameters.push(name) - 1;
     return `$${index + 1}`;
   });
-  return { name, text: `/* ${name} */ ${text}`, parameters: parameters as (P | 'shard')[] };
+  return { name: title, text: `/* ${title} */ ${text}`, parameters: parameters as (P | 'shard')[] };
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { begin, decide, type Command, type TokenState } from '../../src/domain/decide.ts';
 import { stateAfter, type EventDetail } from '../../src/domain/event.ts';
-import { isTerminal } from '../../src/domain/job.ts';
+import { isTerminal, type JobState } from '../../src/domain/job.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/domain/retry.ts';
 import { isAllowed } from '../../src/domain/transition.ts';
 
@@ -13,7 +13,11 @@ const anyCommand = fc.oneof(
   fc.record({ action: fc.constant('promote' as const) }),
   fc.record({ action: fc.constant('claim' as const), start: fc.boolean(), epoch: fc.constantFrom(1, 2) }),
   fc.record({ action: fc.constantFrom('start' as const, 'heartbeat' as const, 'ack' as const), stale: fc.boolean() }),
-  fc.record({ action: fc.constant('fail' as const), stale: fc.boolean(), kind: fc.constantFrom('RETRYABLE' as const, 'TERMINAL' as const) }),
+  fc.record({
+    action: fc.constant('fail' as const),
+    stale: fc.boolean(),
+    kind: fc.constantFrom('RETRYABLE' as const, 'TERMINAL' as const),
+  }),
   fc.record({ action: fc.constant('release' as const), stale: fc.boolean(), delayMs: fc.constantFrom(0, 5_000) }),
   fc.record({ action: fc.constant('expire' as const) }),
 );
@@ -43,7 +47,10 @@ function commandFor(job: TokenState, told: Step['command']): Command {
 }
 
 /** Plays the steps and hands each one that was applied to `look`. */
-function play(told: readonly Step[], look: (before: TokenState, after: TokenState, events: readonly EventDetail[], command: Command) => void): TokenState {
+function play(
+  told: readonly Step[],
+  look: (before: TokenState, after: TokenState, events: readonly EventDetail[], command: Command) => void,
+): TokenState {
   let now = 1_000_000;
   let job = begin({ policy: { ...DEFAULT_RETRY_POLICY, maxAttempts: 3 }, deadLetterEnabled: true, runAt: null, now });
   for (const { command: raw, advanceMs } of told) {
@@ -62,7 +69,7 @@ describe('the state machine', () => {
     fc.assert(
       fc.property(steps, (told) => {
         play(told, (before, after, events) => {
-          let state = before.state;
+          let state: JobState = before.state;
           for (const event of events) {
             expect(isAllowed(state, event.type, stateAfter(event)), `${state} -${event.type}->`).toBe(true);
             state = stateAfter(event);

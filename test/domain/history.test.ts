@@ -45,8 +45,18 @@ describe('the check of a job', () => {
     ['two places', sound, [ended, { ...ended, state: 'RUNNING' }], 'I4'],
     ['two ends', sound, [ended, ended], 'I3'],
     ['a fence that falls', [...sound.slice(0, 3), event(4, { type: 'succeeded' }, { fence: 4n })], [{ ...ended, fence: 4n }], 'I5'],
-    ['a claim under no new fence', [enqueued, event(2, { type: 'claimed' }, { fence: 0n })], [{ ...ended, state: 'LEASED', fence: 0n, sequence: 2 }], 'I5'],
-    ['a state that the event cannot lead to', [{ ...enqueued, state: 'RUNNING' }], [{ state: 'READY', life: 1, attempt: 0, fence: 0n, sequence: 1 }], 'I9'],
+    [
+      'a claim under no new fence',
+      [enqueued, event(2, { type: 'claimed' }, { fence: 0n })],
+      [{ ...ended, state: 'LEASED', fence: 0n, sequence: 2 }],
+      'I5',
+    ],
+    [
+      'a state that the event cannot lead to',
+      [{ ...enqueued, state: 'RUNNING' }],
+      [{ state: 'READY', life: 1, attempt: 0, fence: 0n, sequence: 1 }],
+      'I9',
+    ],
   ])('finds %s', (_name, events, holdings, invariant) => {
     expect(invariantsOf(events, holdings)).toContain(invariant);
   });

@@ -39,6 +39,10 @@ describe('whether a failure is tried again', () => {
   it('takes what a job leaves open from its queue', () => {
     const open = { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null };
     expect(effectivePolicy(open, policy)).toEqual(policy);
-    expect(effectivePolicy({ ...open, maxAttempts: 3, jitter: true }, policy)).toMatchObject({ maxAttempts: 3, jitter: true, multiplier: 2 });
+    expect(effectivePolicy({ ...open, maxAttempts: 3, jitter: true }, policy)).toMatchObject({
+      maxAttempts: 3,
+      jitter: true,
+      multiplier: 2,
+    });
   });
 });

@@ -4,6 +4,7 @@ import type { AsyncCommand } from 'fast-check';
 import type { Failure, JobSpec } from '../../src/domain/job.ts';
 import { parseLeaseToken, type LeaseToken } from '../../src/domain/lease.ts';
 import type { Command as DomainCommand } from '../../src/domain/decide.ts';
+import { violationsOf } from '../support/violations.ts';
 import type { Model, ModelJob } from './model.ts';
 import type { System } from './system.ts';
 
@@ -40,19 +41,23 @@ export interface EnqueueTold {
 }
 
 export function enqueue(told: EnqueueTold): ModelCommand {
-  return command(`enqueue ${JSON.stringify(told)}`, () => true, async (model, real) => {
-    const spec = specOf(told, nowOf(real));
-    const result = await real.system.engine.jobs.enqueue({ namespace: real.namespace, spec });
-    const former = told.key === null ? undefined : model.byKey(told.key);
-    if (former === undefined) {
-      expect(result).toMatchObject({ ok: true, value: { deduplicated: false } });
-      if (result.ok) model.enqueue(result.value.job.jobId, spec, nowOf(real));
-    } else if (told.onDuplicate === 'REJECT' || !Buffer.from(former.spec.payload).equals(spec.payload)) {
-      expect(result).toEqual({ ok: false, refusal: { kind: 'duplicate_job', jobId: former.jobId } });
-    } else {
-      expect(result).toMatchObject({ ok: true, value: { deduplicated: true, job: { jobId: former.jobId } } });
-    }
-  });
+  return command(
+    `enqueue ${JSON.stringify(told)}`,
+    () => true,
+    async (model, real) => {
+      const spec = specOf(told, nowOf(real));
+      const result = await real.system.engine.jobs.enqueue({ namespace: real.namespace, spec });
+      const former = told.key === null ? undefined : model.byKey(told.key);
+      if (former === undefined) {
+        expect(result).toMatchObject({ ok: true, value: { deduplicated: false } });
+        if (result.ok) model.enqueue(result.value.job.jobId, spec, nowOf(real));
+      } else if (told.onDuplicate === 'REJECT' || !Buffer.from(former.spec.payload).equals(spec.payload)) {
+        expect(result).toEqual({ ok: false, refusal: { kind: 'duplicate_job', jobId: former.jobId } });
+      } else {
+        expect(result).toMatchObject({ ok: true, value: { deduplicated: true, job: { jobId: former.jobId } } });
+      }
+    },
+  );
 }
 
 function specOf(told: EnqueueTold, now: number): JobSpec {
@@ -68,28 +73,56 @@ function specOf(told: EnqueueTold, now: number): JobSpec {
     onDuplicate: told.onDuplicate,
     priority: told.priority,
     runAt: told.runInMs === null ? null : now + told.runInMs * 1_000,
-    retry: { maxAttempts: told.maxAttempts, initialBackoffMs: 2_000, multiplier: 2, maxBackoffMs: 8_000, jitter: true, nonRetryableCodes: ['never'] },
+    retry: {
+      maxAttempts: told.maxAttempts,
+      initialBackoffMs: 2_000,
+      multiplier: 2,
+      maxBackoffMs: 8_000,
+      jitter: true,
+      nonRetryableCodes: ['never'],
+    },
   };
 }
 
 export function claim(told: { readonly maxJobs: number; readonly start: boolean; readonly leaseDurationMs: number }): ModelCommand {
-  return command(`claim ${JSON.stringify(told)}`, () => true, async (model, real) => {
-    const expected = model.backlog().slice(0, told.maxJobs);
-    const claimed = await real.system.engine.workers.claim(
-      { namespace: real.namespace, workerId: 'w', queues: [QUEUE], maxJobs: told.maxJobs, waitMs: 0, leaseDurationMs: told.leaseDurationMs, startOnClaim: told.start, requestId: null },
-      new AbortController().signal,
-    );
-    expect(claimed.jobs.map(({ job }) => job.jobId)).toEqual(expected.map(({ jobId }) => jobId));
-    claimed.jobs.forEach(({ job, lease }, index) => {
-      const target = expected[index];
-      const token = parseLeaseToken(lease.leaseToken);
-      if (target === undefined || token === null) throw new Error('claimed what the model has not');
-      const epoch = Number(job.fence >> 32n);
-      model.apply(target, { action: 'claim', epoch, durationMs: told.leaseDurationMs, graceMs: GRACE_MS, start: told.start }, nowOf(real));
-      target.leases.push({ token, settlement: null });
-      expect({ fence: job.fence, attempt: job.attempt, ttlMs: lease.ttlMs }).toEqual({ fence: target.token.fence, attempt: target.token.attempt, ttlMs: told.leaseDurationMs });
-    });
-  });
+  return command(
+    `claim ${JSON.stringify(told)}`,
+    () => true,
+    async (model, real) => {
+      const expected = model.backlog().slice(0, told.maxJobs);
+      const claimed = await real.system.engine.workers.claim(
+        {
+          namespace: real.namespace,
+          workerId: 'w',
+          queues: [QUEUE],
+          maxJobs: told.maxJobs,
+          waitMs: 0,
+          leaseDurationMs: told.leaseDurationMs,
+          startOnClaim: told.start,
+          requestId: null,
+        },
+        new AbortController().signal,
+      );
+      expect(claimed.jobs.map(({ job }) => job.jobId)).toEqual(expected.map(({ jobId }) => jobId));
+      claimed.jobs.forEach(({ job, lease }, index) => {
+        const target = expected[index];
+        const token = parseLeaseToken(lease.leaseToken);
+        if (target === undefined || token === null) throw new Error('claimed what the model has not');
+        const epoch = Number(job.fence >> 32n);
+        model.apply(
+          target,
+          { action: 'claim', epoch, durationMs: told.leaseDurationMs, graceMs: GRACE_MS, start: told.start },
+          nowOf(real),
+        );
+        target.leases.push({ token, settlement: null });
+        expect({ fence: job.fence, attempt: job.attempt, ttlMs: lease.ttlMs }).toEqual({
+          fence: target.token.fence,
+          attempt: target.token.attempt,
+          ttlMs: told.leaseDurationMs,
+        });
+      });
+    },
+  );
 }
 
 /** A lease the model knows of: `pick` chooses the job and which of its leases, the latest or an older one. */
@@ -107,7 +140,11 @@ function pickLease(model: Model, pick: Pick): { job: ModelJob; lease: ModelJob['
 
 const anyLease = (model: Model) => model.jobs.some((job) => job.leases.length > 0);
 
-function onLease(name: string, pick: Pick, run: (model: Model, real: Real, target: { job: ModelJob; lease: ModelJob['leases'][number] }) => Promise<void>): ModelCommand {
+function onLease(
+  name: string,
+  pick: Pick,
+  run: (model: Model, real: Real, target: { job: ModelJob; lease: ModelJob['leases'][number] }) => Promise<void>,
+): ModelCommand {
   return command(`${name} ${JSON.stringify(pick)}`, anyLease, async (model, real) => {
     const target = pickLease(model, pick);
     if (target !== null) await run(model, real, target);
@@ -136,7 +173,11 @@ async function settle(
   model: Model,
   real: Real,
   { job, lease }: { job: ModelJob; lease: ModelJob['leases'][number] },
-  told: { kind: 'ack' | 'fail' | 'release'; command: DomainCommand; send: (token: LeaseToken) => Promise<{ ok: boolean; outcome: string; refusal: string }> },
+  told: {
+    kind: 'ack' | 'fail' | 'release';
+    command: DomainCommand;
+    send: (token: LeaseToken) => Promise<{ ok: boolean; outcome: string; refusal: string }>;
+  },
 ): Promise<void> {
   const decision = model.apply(job, told.command, nowOf(real));
   const answer = await told.send(lease.token);
@@ -152,7 +193,8 @@ async function settle(
   }
 }
 
-type Answer = { readonly ok: true; readonly value: { readonly outcome: string } } | { readonly ok: false; readonly refusal: { readonly kind: string } };
+type Answer =
+  { readonly ok: true; readonly value: { readonly outcome: string } } | { readonly ok: false; readonly refusal: { readonly kind: string } };
 
 function flat(answer: Answer): { ok: boolean; outcome: string; refusal: string } {
   return answer.ok ? { ok: true, outcome: answer.value.outcome, refusal: '' } : { ok: false, outcome: '', refusal: answer.refusal.kind };
@@ -168,7 +210,10 @@ export function ack(pick: Pick): ModelCommand {
   );
 }
 
-export function fail(pick: Pick, told: { readonly code: string; readonly kind: Failure['kind']; readonly retryAfterMs: number | null }): ModelCommand {
+export function fail(
+  pick: Pick,
+  told: { readonly code: string; readonly kind: Failure['kind']; readonly retryAfterMs: number | null },
+): ModelCommand {
   const failure: Failure = { code: told.code, message: 'no', details: Buffer.from('d'), kind: told.kind };
   return onLease(`fail ${JSON.stringify(told)}`, pick, (model, real, target) =>
     settle(model, real, target, {
@@ -190,19 +235,27 @@ export function release(pick: Pick, delayMs: number): ModelCommand {
 }
 
 export function advance(milliseconds: number): ModelCommand {
-  return command(`advance ${milliseconds}`, () => true, async (_model, real) => real.system.clock.advance(milliseconds));
+  return command(
+    `advance ${milliseconds}`,
+    () => true,
+    async (_model, real) => real.system.clock.advance(milliseconds),
+  );
 }
 
 export function upkeep(): ModelCommand {
-  return command('upkeep', () => true, async (model, real) => {
-    // Rounds are bounded and shared with earlier runs' jobs: until nothing is left.
-    for (;;) {
-      model.promote(nowOf(real));
-      model.expire(nowOf(real));
-      const { promoted, expired } = await real.system.engine.queues.runUpkeep();
-      if (promoted + expired === 0) return;
-    }
-  });
+  return command(
+    'upkeep',
+    () => true,
+    async (model, real) => {
+      // Rounds are bounded and shared with earlier runs' jobs: until nothing is left.
+      for (;;) {
+        model.promote(nowOf(real));
+        model.expire(nowOf(real));
+        const { promoted, expired } = await real.system.engine.queues.runUpkeep();
+        if (promoted + expired === 0) return;
+      }
+    },
+  );
 }
 
 /** After each step: every job's state and history, the backlog's order, and the service's own check. */
@@ -214,7 +267,9 @@ async function compareEverything(model: Model, { system: { engine }, namespace }
   const listed = await Promise.all(
     model.jobs.map((job) => engine.events.listEvents({ namespace, jobId: job.jobId, afterSequence: 0, types: [], pageSize: 1_000 })),
   );
-  expect(listed.map((page) => (page.ok ? page.value.events.map(({ detail }) => plain(detail)) : []))).toEqual(model.jobs.map(({ events }) => events.map(plain)));
+  expect(listed.map((page) => (page.ok ? page.value.events.map(({ detail }) => plain(detail)) : []))).toEqual(
+    model.jobs.map(({ events }) => events.map(plain)),
+  );
   const peeked = await engine.queues.peekQueue({ namespace, queue: QUEUE, pageSize: 1_000 });
   expect(peeked.ok ? peeked.value.map(({ jobId }) => jobId) : []).toEqual(model.backlog().map(({ jobId }) => jobId));
   expect(await violationsOf(engine, namespace)).toEqual([]);
@@ -226,16 +281,7 @@ function summaryOf(job: { jobId: string; state: string; life: number; attempt: n
 
 /** Bytes compare by content, whatever holds them. */
 function plain(detail: ModelJob['events'][number]): unknown {
-  return 'failure' in detail ? { ...detail, failure: { ...detail.failure, details: Buffer.from(detail.failure.details).toString('hex') } } : detail;
-}
-
-async function violationsOf(engine: System['engine'], namespace: string) {
-  const violations = [];
-  let after: string | null = null;
-  do {
-    const page: Awaited<ReturnType<System['engine']['queues']['checkInvariants']>> = await engine.queues.checkInvariants({ namespace, pageSize: 1_000, after });
-    violations.push(...page.violations);
-    after = page.next;
-  } while (after !== null);
-  return violations;
+  return 'failure' in detail
+    ? { ...detail, failure: { ...detail.failure, details: Buffer.from(detail.failure.details).toString('hex') } }
+    : detail;
 }

@@ -21,12 +21,25 @@ const anyCommand = [
       onDuplicate: fc.constantFrom('RETURN_EXISTING' as const, 'RETURN_EXISTING' as const, 'REJECT' as const),
     })
     .map(commands.enqueue),
-  fc.record({ maxJobs: fc.integer({ min: 1, max: 3 }), start: fc.constantFrom(true, true, false), leaseDurationMs: fc.constantFrom(1_000, 30_000) }).map(commands.claim),
+  fc
+    .record({
+      maxJobs: fc.integer({ min: 1, max: 3 }),
+      start: fc.constantFrom(true, true, false),
+      leaseDurationMs: fc.constantFrom(1_000, 30_000),
+    })
+    .map(commands.claim),
   pick.map(commands.start),
   pick.map(commands.heartbeat),
   pick.map(commands.ack),
   fc
-    .tuple(pick, fc.record({ code: fc.constantFrom('boom', 'never'), kind: fc.constantFrom('RETRYABLE' as const, 'RETRYABLE' as const, 'TERMINAL' as const), retryAfterMs: fc.constantFrom(null, null, 0, 1_500) }))
+    .tuple(
+      pick,
+      fc.record({
+        code: fc.constantFrom('boom', 'never'),
+        kind: fc.constantFrom('RETRYABLE' as const, 'RETRYABLE' as const, 'TERMINAL' as const),
+        retryAfterMs: fc.constantFrom(null, null, 0, 1_500),
+      }),
+    )
     .map(([which, told]) => commands.fail(which, told)),
   fc.tuple(pick, fc.constantFrom(0, 0, 2_500)).map(([which, delayMs]) => commands.release(which, delayMs)),
   fc.constantFrom(1, 999, 4_000, 6_000, 36_000).map(commands.advance),
@@ -40,20 +53,16 @@ describe('the service', () => {
   });
   afterAll(() => system.close());
 
-  it(
-    `does what the pure model does, step by step (${RUNS} runs)`,
-    { timeout: 10 * 60_000 },
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.commands(anyCommand, { maxCommands: MAX_COMMANDS, size: 'max' }), async (steps) => {
-          // Time has moved on in earlier runs, and with it what must have a partition.
-          await system.store.repository.ensurePartitions();
-          const namespace = system.newNamespace();
-          const setup = () => ({ model: new Model(namespace), real: { system, namespace } });
-          await fc.asyncModelRun(setup, steps);
-        }),
-        { numRuns: RUNS, verbose: 1 },
-      );
-    },
-  );
+  it(`does what the pure model does, step by step (${RUNS} runs)`, { timeout: 10 * 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.commands(anyCommand, { maxCommands: MAX_COMMANDS, size: 'max' }), async (steps) => {
+        // Time has moved on in earlier runs, and with it what must have a partition.
+        await system.store.repository.ensurePartitions();
+        const namespace = system.newNamespace();
+        const setup = () => ({ model: new Model(namespace), real: { system, namespace } });
+        await fc.asyncModelRun(setup, steps);
+      }),
+      { numRuns: RUNS, verbose: 1 },
+    );
+  });
 });

@@ -68,7 +68,12 @@ export class Model {
   }
 
   expire(now: number): void {
-    const failure = { code: 'stint.lease_expired', message: 'the lease expired before the attempt was settled', details: new Uint8Array(), kind: 'RETRYABLE' as const };
+    const failure = {
+      code: 'stint.lease_expired',
+      message: 'the lease expired before the attempt was settled',
+      details: new Uint8Array(),
+      kind: 'RETRYABLE' as const,
+    };
     for (const job of this.jobs) this.apply(job, { action: 'expire', failure, jitterFactor: 0.5 }, now);
   }
 }

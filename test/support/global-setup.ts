@@ -15,8 +15,8 @@ declare module 'vitest' {
 /** Migrated once; each test file copies it in a tenth of a second. */
 export const TEMPLATE = 'stint_template';
 
-/** One real Postgres for the whole run, without durability: the tests that need that start their own. */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+/** One real Postgres for the whole run, without durability: the tests that need that start their own. Returns the teardown. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stint-test-'));
   const server = await startEmbeddedPostgres({ dataDir, durable: 'off', log: () => undefined, settings: { max_connections: '300' } });
   const admin = postgres(server.url, { max: 1, onnotice: () => undefined });

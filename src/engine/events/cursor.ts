@@ -3,14 +3,16 @@
  * refused for another, and to the epoch, so that one of another history is never silently continued.
  */
 import { createHash } from 'node:crypto';
+import { RefusalError, type Refusal } from '../../domain/error.ts';
 import type { LogPosition } from '../ports/journal.ts';
 import type { Subscribe } from '../engine.ts';
 
 export type Cursor =
-  | { readonly kind: 'log'; readonly position: LogPosition }
-  | { readonly kind: 'job'; readonly epochId: string; readonly sequence: number };
+  { readonly kind: 'log'; readonly position: LogPosition } | { readonly kind: 'job'; readonly epochId: string; readonly sequence: number };
 
 const VERSION = 1;
+const MAX_XID8 = 2n ** 64n;
+const MAX_INT4 = 2 ** 31 - 1;
 const SNAPSHOT = /^\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?$/;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Bytes of filter digest in a cursor: enough that no two filters of a user meet by chance. */
@@ -20,13 +22,37 @@ export function formatCursor(query: Subscribe, cursor: Cursor): string {
   const told =
     cursor.kind === 'job'
       ? [VERSION, filterDigest(query), cursor.epochId, cursor.sequence]
-      : [VERSION, filterDigest(query), cursor.position.epoch.id, cursor.position.epoch.number, cursor.position.seen, windowParts(cursor.position)];
+      : [
+          VERSION,
+          filterDigest(query),
+          cursor.position.epoch.id,
+          cursor.position.epoch.number,
+          cursor.position.seen,
+          windowParts(cursor.position),
+        ];
   return Buffer.from(JSON.stringify(told)).toString('base64url');
 }
 
+export const CURSOR_EXPIRED: Refusal = { kind: 'cursor_expired', why: 'it belongs to another history of the database' };
+
+const FOREIGN_CURSOR: Refusal = {
+  kind: 'invalid_field',
+  violations: [{ field: 'cursor', description: 'it is not a cursor that this service gave for this very scope and these types' }],
+};
+
+/** What a client hands back; throws the refusal it gets for handing back something else. */
+export function readCursor(query: Subscribe, text: string): Cursor {
+  const cursor = parseCursor(query, text);
+  if (cursor === null) throw new RefusalError(FOREIGN_CURSOR);
+  return cursor;
+}
+
 /** Null for text that this service did not write for this very filter. */
-export function parseCursor(query: Subscribe, text: string): Cursor | null {
-  const told = parseJson(Buffer.from(text, 'base64url').toString());
+function parseCursor(query: Subscribe, text: string): Cursor | null {
+  const bytes = Buffer.from(text, 'base64url');
+  // The decoder passes over what is not of its alphabet.
+  if (bytes.toString('base64url') !== text) return null;
+  const told = parseJson(bytes.toString());
   if (!Array.isArray(told)) return null;
   const [version, filter, epochId, ...rest]: unknown[] = told;
   if (version !== VERSION || filter !== filterDigest(query) || typeof epochId !== 'string' || !UUID.test(epochId)) return null;
@@ -44,7 +70,7 @@ function parsePosition(id: string, [number, seen, window, ...rest]: readonly unk
   if (window === null) return { epoch: { number, id }, seen, window: null };
   if (!Array.isArray(window)) return null;
   const [upTo, epoch, n, offset]: unknown[] = window;
-  if (!isSnapshot(upTo) || !isCount(epoch) || !isCount(n) || !isCount(offset)) return null;
+  if (!isSnapshot(upTo) || !isCount(epoch) || epoch > MAX_INT4 || !isCount(n) || !isCount(offset)) return null;
   return { epoch: { number, id }, seen, window: { upTo, from: { epoch, n, offset } } };
 }
 
@@ -61,8 +87,12 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
+/** As strict as Postgres: what it would not read must not reach it. Open transactions rise from xmin to below xmax. */
 function isSnapshot(value: unknown): value is string {
-  return typeof value === 'string' && SNAPSHOT.test(value);
+  if (typeof value !== 'string' || !SNAPSHOT.test(value)) return false;
+  const [xmin = 0n, xmax = 0n, ...open] = value.split(/[:,]/).filter(Boolean).map(BigInt);
+  const rising = [xmin, ...open].every((xid, index, all) => index === 0 || xid >= (all[index - 1] ?? 0n));
+  return xmin > 0n && xmin <= xmax && xmax < MAX_XID8 && rising && open.every((xid) => xid < xmax);
 }
 
 function parseJson(text: string): unknown {

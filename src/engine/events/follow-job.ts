@@ -1,67 +1,85 @@
 import { RefusalError } from '../../domain/error.ts';
-import type { JobEvent } from '../../domain/event.ts';
 import type { JobId } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Delivery, Subscribe } from '../engine.ts';
+import { EpochEnded, type JobWatch } from '../ports/event-log.ts';
 import type { Repository } from '../ports/repository.ts';
 import { firstOf } from '../wait.ts';
-import { formatCursor } from './cursor.ts';
-import { readCursor, type SubscribeParts } from './subscribe.ts';
+import { CheckpointPace } from './checkpoint-pace.ts';
+import { CURSOR_EXPIRED, formatCursor, readCursor } from './cursor.ts';
+import { deliver, type Message } from './deliver.ts';
+import { cutIntoMessages, wants } from './message.ts';
+import type { SubscribeParts } from './subscribe.ts';
 
-/** A job's history is read again after this, should every hint have been lost; a checkpoint shows that the stream lives. */
-const CHECKPOINT_MS = 60_000;
+export interface FollowJobParts extends SubscribeParts {
+  readonly repository: Pick<Repository, 'history'>;
+}
 
 /** Job scope: from the job's own history, woken by the log. Never scans the journal, however old the job. */
-export async function* followJob(
-  parts: SubscribeParts & { readonly repository: Pick<Repository, 'history'> },
-  query: Subscribe,
-  jobId: JobId,
-  signal: AbortSignal,
-): AsyncGenerator<Delivery> {
+export async function* followJob(parts: FollowJobParts, query: Subscribe, jobId: JobId, signal: AbortSignal): AsyncGenerator<Delivery> {
+  // Watched before it is read: what is committed after the read is told.
   const watch = await parts.log.watch(jobId);
   using ended = firstOf([signal, parts.draining]);
   try {
     const { id: epochId } = await parts.log.epoch();
-    const at = (sequence: number) => formatCursor(query, { kind: 'job', epochId, sequence });
-    let after = await startSequence(parts, query, jobId, epochId);
-    yield { events: [], cursor: at(after), reconnect: null };
-    while (!ended.signal.aborted) {
-      const history = await parts.repository.history(jobId, after, LIMITS.eventsPerMessage);
-      if (history === null) throw new RefusalError({ kind: 'job_not_found', jobId });
-      after = history.events.at(-1)?.sequence ?? after;
-      const events = history.events.filter((event) => wanted(query, event));
-      if (events.length > 0) yield { events, cursor: at(after), reconnect: null };
-      if (after < history.latestSequence) continue;
-      using wait = firstOf([ended.signal], CHECKPOINT_MS);
-      await watch.changed(wait.signal);
-      if ((await parts.log.epoch()).id !== epochId) {
-        yield { events: [], cursor: at(after), reconnect: 'the database was restored or failed over' };
-        return;
-      }
-      if (wait.signal.aborted && !ended.signal.aborted) yield { events: [], cursor: at(after), reconnect: null };
-    }
-    if (!signal.aborted) yield { events: [], cursor: at(after), reconnect: 'the server is shutting down' };
+    const after = await startSequence(parts, query, jobId, epochId);
+    yield* deliver(jobMessages(parts, { query, jobId, epochId, after, watch }, ended.signal), signal);
   } finally {
     watch.close();
   }
 }
 
-async function startSequence(
-  parts: { readonly repository: Pick<Repository, 'history'> },
-  query: Subscribe,
-  jobId: JobId,
-  epochId: string,
-): Promise<number> {
+interface Following {
+  readonly query: Subscribe;
+  readonly jobId: JobId;
+  readonly epochId: string;
+  /** The last sequence that the subscriber has. */
+  readonly after: number;
+  readonly watch: JobWatch;
+}
+
+/** What is wanted of the job's history, and checkpoints, until the signal. Throws `EpochEnded` when the history is over. */
+async function* jobMessages(parts: FollowJobParts, following: Following, signal: AbortSignal): AsyncGenerator<Message> {
+  const { query, jobId, epochId, watch } = following;
+  const cursor = (sequence: number) => formatCursor(query, { kind: 'job', epochId, sequence });
+  const pace = new CheckpointPace();
+  let { after } = following;
+  yield { events: [], cursor: cursor(after) };
+  while (!signal.aborted) {
+    const history = await parts.repository.history(jobId, after, LIMITS.eventsPerMessage);
+    if (history === null) throw new RefusalError({ kind: 'job_not_found', jobId });
+    const wanted = history.events.filter((event) => wants(query, event));
+    for (const events of cutIntoMessages(wanted, (event) => event)) {
+      after = events.at(-1)?.sequence ?? after;
+      yield { events, cursor: cursor(after) };
+      if (signal.aborted) return;
+    }
+    after = history.events.at(-1)?.sequence ?? after;
+    if (wanted.length > 0) pace.told();
+    else if (history.events.length > 0) pace.passedBy();
+    if (pace.remainingMs() === 0) {
+      yield { events: [], cursor: cursor(after) };
+      pace.told();
+    }
+    if (after < history.latestSequence) continue;
+    // No longer than to the next checkpoint, and then the history is read again: every hint may have been lost.
+    await changedWithin(watch, signal, pace.remainingMs());
+    if ((await parts.log.epoch()).id !== epochId) throw new EpochEnded();
+  }
+}
+
+async function changedWithin(watch: JobWatch, signal: AbortSignal, waitMs: number): Promise<void> {
+  using wait = firstOf([signal], waitMs);
+  await watch.changed(wait.signal);
+}
+
+async function startSequence(parts: FollowJobParts, query: Subscribe, jobId: JobId, epochId: string): Promise<number> {
   const history = await parts.repository.history(jobId, 0, 1);
   if (history === null || history.namespace !== query.namespace) throw new RefusalError({ kind: 'job_not_found', jobId });
   if (query.start.kind === 'from_beginning') return 0;
   if (query.start.kind === 'from_now') return history.latestSequence;
   const cursor = readCursor(query, query.start.cursor);
   const known = cursor.kind === 'job' && cursor.epochId === epochId && cursor.sequence <= history.latestSequence;
-  if (!known) throw new RefusalError({ kind: 'cursor_expired', why: 'it belongs to another history of the database' });
+  if (!known) throw new RefusalError(CURSOR_EXPIRED);
   return cursor.sequence;
-}
-
-function wanted({ types }: Subscribe, event: JobEvent): boolean {
-  return types.length === 0 || types.includes(event.detail.type);
 }

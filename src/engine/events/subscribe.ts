@@ -1,17 +1,13 @@
 /** Following the log: every event of a scope, in order, from a cursor on, with a cursor to go on from after each message. */
 import { RefusalError } from '../../domain/error.ts';
-import type { JobEvent } from '../../domain/event.ts';
-import { LIMITS } from '../../domain/limits.ts';
 import type { Delivery, Subscribe } from '../engine.ts';
 import { EpochEnded, type EventLog, type LogReader } from '../ports/event-log.ts';
-import type { LogChunk, LogPosition } from '../ports/journal.ts';
+import type { LogChunk, LogPosition, RowPosition } from '../ports/journal.ts';
 import { firstOf } from '../wait.ts';
-import { formatCursor, parseCursor, type Cursor } from './cursor.ts';
-
-/** A checkpoint is sent so often while events pass by unseen … */
-const BUSY_CHECKPOINT_MS = 10_000;
-/** … and so often while nothing happens at all. */
-const IDLE_CHECKPOINT_MS = 60_000;
+import { CheckpointPace } from './checkpoint-pace.ts';
+import { CURSOR_EXPIRED, formatCursor, readCursor } from './cursor.ts';
+import { deliver, type Message } from './deliver.ts';
+import { cutIntoMessages, wants } from './message.ts';
 
 export interface SubscribeParts {
   readonly log: EventLog;
@@ -21,33 +17,9 @@ export interface SubscribeParts {
 /** Queue and namespace scopes, from the log. The first message has no events: from there on nothing is missed. */
 export async function* followLog(parts: SubscribeParts, query: Subscribe, signal: AbortSignal): AsyncGenerator<Delivery> {
   const reader = await openReader(parts.log, query);
-  const at = (position: LogPosition): string => formatCursor(query, { kind: 'log', position });
   using ended = firstOf([signal, parts.draining]);
-  let cursor = at(reader.position);
   try {
-    yield { events: [], cursor, reconnect: null };
-    let [toldAt, passedBy] = [performance.now(), false];
-    while (!ended.signal.aborted) {
-      const quietMs = performance.now() - toldAt;
-      using wait = firstOf([ended.signal], Math.max(0, (passedBy ? BUSY_CHECKPOINT_MS : IDLE_CHECKPOINT_MS) - quietMs));
-      const chunk = await reader.next(wait.signal);
-      const messages = chunk === null ? [] : messagesOf(query, chunk, reader.position);
-      for (const message of messages) {
-        cursor = at(message.position);
-        yield { events: message.events, cursor, reconnect: null };
-      }
-      cursor = at(reader.position);
-      if (messages.length > 0) [toldAt, passedBy] = [performance.now(), false];
-      else if (chunk !== null) passedBy = true;
-      const due = performance.now() - toldAt >= (passedBy ? BUSY_CHECKPOINT_MS : IDLE_CHECKPOINT_MS);
-      if (!due || ended.signal.aborted) continue;
-      yield { events: [], cursor, reconnect: null };
-      [toldAt, passedBy] = [performance.now(), false];
-    }
-    if (!signal.aborted) yield { events: [], cursor, reconnect: 'the server is shutting down' };
-  } catch (error) {
-    if (!(error instanceof EpochEnded)) throw error;
-    yield { events: [], cursor, reconnect: 'the database was restored or failed over' };
+    yield* deliver(logMessages(query, reader, ended.signal), signal);
   } finally {
     reader.close();
   }
@@ -56,61 +28,53 @@ export async function* followLog(parts: SubscribeParts, query: Subscribe, signal
 async function openReader(log: EventLog, query: Subscribe): Promise<LogReader> {
   if (query.start.kind !== 'cursor') return log.readFrom(query.start.kind === 'from_now' ? 'now' : 'beginning');
   const cursor = readCursor(query, query.start.cursor);
-  if (cursor.kind !== 'log') throw new RefusalError(foreignCursor());
+  if (cursor.kind !== 'log') throw new RefusalError(CURSOR_EXPIRED);
   try {
     return await log.readFrom(cursor.position);
   } catch (error) {
-    if (error instanceof EpochEnded) throw new RefusalError({ kind: 'cursor_expired', why: 'it belongs to another history of the database' });
+    if (error instanceof EpochEnded) throw new RefusalError(CURSOR_EXPIRED);
     throw error;
   }
 }
 
-/** What the client handed back, or the refusal it gets for handing back something else. */
-export function readCursor(query: Subscribe, text: string): Cursor {
-  const cursor = parseCursor(query, text);
-  if (cursor === null) throw new RefusalError(foreignCursor());
-  return cursor;
+/** What is wanted of the log, and checkpoints, until the signal. */
+async function* logMessages(query: Subscribe, reader: LogReader, signal: AbortSignal): AsyncGenerator<Message> {
+  const pace = new CheckpointPace();
+  const checkpoint = () => ({ events: [], cursor: formatCursor(query, { kind: 'log', position: reader.position }) });
+  yield checkpoint();
+  while (!signal.aborted) {
+    const chunk = await nextChunk(reader, signal, pace.remainingMs());
+    const messages = chunk === null ? [] : messagesOf(query, chunk);
+    for (const message of messages) {
+      yield message;
+      // A chunk may be a hundred messages long: who is told to end does not finish it.
+      if (signal.aborted) return;
+    }
+    if (messages.length > 0) pace.told();
+    else if (chunk !== null) pace.passedBy();
+    if (pace.remainingMs() > 0 || signal.aborted) continue;
+    yield checkpoint();
+    pace.told();
+  }
 }
 
-function foreignCursor() {
-  const description = 'it is not a cursor that this service gave for this very scope and these types';
-  return { kind: 'invalid_field' as const, violations: [{ field: 'cursor', description }] };
+async function nextChunk(reader: LogReader, signal: AbortSignal, waitMs: number): Promise<LogChunk | null> {
+  using wait = firstOf([signal], waitMs);
+  return await reader.next(wait.signal);
 }
 
-interface Message {
-  readonly events: readonly JobEvent[];
-  readonly position: LogPosition;
-}
-
-/** What of a chunk is wanted, cut into messages; each position is behind its last event. */
-function messagesOf(query: Subscribe, chunk: LogChunk, behind: LogPosition): readonly Message[] {
-  const wanted = chunk.events.filter(({ event }) => matches(query, event));
-  const messages: Message[] = [];
-  let [events, bytes]: [JobEvent[], number] = [[], 0];
-  wanted.forEach(({ event, next }, index) => {
-    events.push(event);
-    bytes += sizeBytes(event);
-    const last = index === wanted.length - 1;
-    if (!last && events.length < LIMITS.eventsPerMessage && bytes < LIMITS.eventMessageBytes / 2) return;
-    messages.push({ events, position: last ? behind : within(chunk, next, behind) });
-    [events, bytes] = [[], 0];
+/** What of a chunk is wanted. The last message is behind the whole chunk: what nobody wants there is passed too. */
+function messagesOf(query: Subscribe, chunk: LogChunk): readonly Message[] {
+  const wanted = chunk.events.filter(({ event }) => wants(query, event));
+  const cut = cutIntoMessages(wanted, ({ event }) => event);
+  return cut.map((logged, index) => {
+    const next = index === cut.length - 1 ? undefined : logged.at(-1)?.next;
+    const position = next === undefined ? chunk.position : within(chunk, next);
+    return { events: logged.map(({ event }) => event), cursor: formatCursor(query, { kind: 'log', position }) };
   });
-  return messages;
 }
 
 /** A position inside a chunk: what was seen before the chunk's window, and how far into it. */
-function within(chunk: LogChunk, from: NonNullable<LogPosition['window']>['from'], behind: LogPosition): LogPosition {
-  return { epoch: behind.epoch, seen: chunk.seenBefore, window: { upTo: chunk.upTo, from } };
-}
-
-function matches({ namespace, scope, types }: Subscribe, event: JobEvent): boolean {
-  if (event.namespace !== namespace) return false;
-  if (scope.kind === 'queue' && event.queue !== scope.queue) return false;
-  return types.length === 0 || types.includes(event.detail.type);
-}
-
-/** Bytes an event takes in a message, roughly: what a failure says makes the difference. */
-export function sizeBytes({ detail }: JobEvent): number {
-  const failure = 'failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0;
-  return 512 + failure;
+function within(chunk: LogChunk, from: RowPosition): LogPosition {
+  return { epoch: chunk.position.epoch, seen: chunk.seenBefore, window: { upTo: chunk.upTo, from } };
 }

@@ -17,7 +17,10 @@ export interface EnqueueParts {
   readonly onEnqueued: (outcomes: readonly EnqueueOutcome[]) => void;
 }
 
-export async function enqueue(parts: EnqueueParts, command: { readonly namespace: string; readonly spec: JobSpec }): Promise<Result<Enqueued>> {
+export async function enqueue(
+  parts: EnqueueParts,
+  command: { readonly namespace: string; readonly spec: JobSpec },
+): Promise<Result<Enqueued>> {
   const refusal = refuseJobId(parts.mint, command.spec, 'job.job_id');
   if (refusal !== null) return { ok: false, refusal };
   const [queue] = await parts.directory.ensure([{ namespace: command.namespace, name: command.spec.queue }]);
@@ -71,7 +74,8 @@ function answer(spec: JobSpec, outcome: EnqueueOutcome): Result<Enqueued> {
     case 'id_taken':
       return { ok: false, refusal: { kind: 'duplicate_job', jobId: null } };
     case 'duplicate':
-      if (outcome.sameContent && spec.onDuplicate === 'RETURN_EXISTING') return { ok: true, value: { job: outcome.job, deduplicated: true } };
+      if (outcome.sameContent && spec.onDuplicate === 'RETURN_EXISTING')
+        return { ok: true, value: { job: outcome.job, deduplicated: true } };
       return { ok: false, refusal: { kind: 'duplicate_job', jobId: outcome.job.jobId } };
   }
 }

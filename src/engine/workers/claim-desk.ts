@@ -20,6 +20,9 @@ const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
 
 interface Waiter {
   readonly claim: Claim;
+  readonly group: Group;
+  /** Settles with the answer to its caller, once what a caller who has gone was given is back. */
+  answered: Promise<Claimed>;
   readonly resolve: (claimed: Claimed) => void;
   readonly reject: (error: unknown) => void;
   /** Rises with each claim that parks: a look serves who came before it. */
@@ -30,6 +33,8 @@ interface Waiter {
   leaving: boolean;
   /** Its caller is gone: what it is given goes back. */
   gone: boolean;
+  /** Its caller asks again: what it is given is found by the repetition. */
+  superseded: boolean;
 }
 
 interface Group {
@@ -44,8 +49,8 @@ interface Group {
 export interface ClaimDeskParts {
   readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
   readonly directory: QueueDirectory;
-  /** Takes back what was given to a caller who has gone. */
-  readonly giveBack: (jobs: readonly ClaimedJob[]) => void;
+  /** Takes back what was given to a caller who has gone; never rejects. */
+  readonly giveBack: (jobs: readonly ClaimedJob[]) => Promise<void>;
   readonly onClaimed: () => void;
   /** Asked for while claims are parked: hints must come in. */
   readonly keepReading: () => { close: () => void };
@@ -72,7 +77,7 @@ export class ClaimDesk {
     if (this.#parked >= MAX_PARKED) throw new RefusalError({ kind: 'overloaded', what: 'parked claims', retryAfterMs: RETRY_AFTER_MS });
     const repeated = await this.#leasesOfRequest(claim);
     if (repeated.length > 0) return { jobs: repeated, decision: 'ASSIGNED' };
-    return this.#park(claim, signal);
+    return this.#draining || signal.aborted ? NOTHING : this.#park(claim, signal);
   }
 
   /** These queues have something to claim. */
@@ -84,56 +89,76 @@ export class ClaimDesk {
   drain(): void {
     this.#draining = true;
     for (const group of this.#groups.values()) {
-      for (const waiter of group.waiters) this.#leave(group, waiter);
+      for (const waiter of group.waiters) this.#leave(waiter);
     }
   }
 
-  async #leasesOfRequest({ namespace, workerId, requestId }: Claim): Promise<readonly ClaimedJob[]> {
-    return requestId === null ? [] : this.#parts.repository.leasesOfRequest(namespace, workerId, requestId);
+  /** A repeated claim takes the place of the one whose answer was lost, and gets what that one was given. */
+  async #leasesOfRequest(claim: Claim): Promise<readonly ClaimedJob[]> {
+    const { namespace, workerId, requestId } = claim;
+    if (requestId === null) return [];
+    for (;;) {
+      await this.#supersede(this.#byRequest.get(requestKey(claim)));
+      const leases = await this.#parts.repository.leasesOfRequest(namespace, workerId, requestId);
+      // One that parked while this one looked may be given jobs after the look.
+      if (leases.length > 0 || !this.#byRequest.has(requestKey(claim))) return leases;
+    }
+  }
+
+  async #supersede(former: Waiter | undefined): Promise<void> {
+    if (former === undefined) return;
+    former.superseded = true;
+    this.#leave(former);
+    await Promise.allSettled([former.answered]);
   }
 
   #park(claim: Claim, signal: AbortSignal): Promise<Claimed> {
     const group = this.#group(claim);
     this.#parked += 1;
     this.#reading ??= this.#parts.keepReading();
-    let release = () => {};
-    const claimed = new Promise<Claimed>((resolve, reject) => {
-      const waiter: Waiter = { claim, resolve, reject, arrival: (this.#arrivals += 1), served: false, leaving: claim.waitMs === 0, gone: false };
-      const timer = setTimeout(() => this.#leave(group, waiter), claim.waitMs);
-      const onAbort = () => {
-        waiter.gone = true;
-        this.#leave(group, waiter);
-      };
-      signal.addEventListener('abort', onAbort);
-      this.#supersede(claim, group, waiter);
-      group.waiters.add(waiter);
-      if (claim.waitMs === 0) clearTimeout(timer);
-      release = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-        group.waiters.delete(waiter);
-        if (this.#byRequest.get(requestKey(claim)) === waiter) this.#byRequest.delete(requestKey(claim));
-        this.#parked -= 1;
-        if (this.#parked === 0) this.#stopReading();
-        this.#forgetIfIdle(group);
-      };
-      this.#serve(group);
+    const { promise, resolve, reject } = Promise.withResolvers<Claimed>();
+    const waiter: Waiter = {
+      claim,
+      group,
+      answered: promise,
+      resolve,
+      reject,
+      arrival: (this.#arrivals += 1),
+      served: false,
+      leaving: claim.waitMs === 0,
+      gone: false,
+      superseded: false,
+    };
+    const timer = claim.waitMs === 0 ? null : setTimeout(() => this.#leave(waiter), claim.waitMs);
+    const onAbort = () => {
+      waiter.gone = true;
+      this.#leave(waiter);
+    };
+    signal.addEventListener('abort', onAbort);
+    waiter.answered = promise.finally(() => {
+      if (timer !== null) clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      this.#unpark(waiter);
     });
-    return claimed.finally(() => release());
+    if (claim.requestId !== null) this.#byRequest.set(requestKey(claim), waiter);
+    group.waiters.add(waiter);
+    this.#serve(group);
+    return waiter.answered;
   }
 
-  #supersede(claim: Claim, group: Group, waiter: Waiter): void {
-    if (claim.requestId === null) return;
-    const former = this.#byRequest.get(requestKey(claim));
-    if (former !== undefined) this.#leave(group, former);
-    this.#byRequest.set(requestKey(claim), waiter);
+  #unpark(waiter: Waiter): void {
+    waiter.group.waiters.delete(waiter);
+    if (this.#byRequest.get(requestKey(waiter.claim)) === waiter) this.#byRequest.delete(requestKey(waiter.claim));
+    this.#parked -= 1;
+    if (this.#parked === 0) this.#stopReading();
+    this.#forgetIfIdle(waiter.group);
   }
 
   /** Answered at once, unless a statement is giving to it right now: then with what that brings. */
-  #leave(group: Group, waiter: Waiter): void {
+  #leave(waiter: Waiter): void {
     waiter.leaving = true;
     if (waiter.served) return;
-    group.waiters.delete(waiter);
+    waiter.group.waiters.delete(waiter);
     waiter.resolve(NOTHING);
   }
 
@@ -165,7 +190,7 @@ export class ClaimDesk {
   }
 
   #dismiss(group: Group, lookedFor: number): void {
-    for (const waiter of group.waiters) if (waiter.leaving && waiter.arrival <= lookedFor) this.#leave(group, waiter);
+    for (const waiter of group.waiters) if (waiter.leaving && waiter.arrival <= lookedFor) this.#leave(waiter);
   }
 
   #nextSlots(group: Group): readonly Waiter[] {
@@ -184,21 +209,24 @@ export class ClaimDesk {
   async #claimFor(group: Group, served: readonly Waiter[]): Promise<boolean> {
     const queues = (await this.#parts.directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
     const given = queues.length === 0 ? [] : await this.#parts.repository.claim(queues, served.map(slotOf));
-    served.forEach((waiter, index) => this.#answer(group, waiter, given[index] ?? []));
     const some = given.some((jobs) => jobs.length > 0);
+    served.forEach((waiter, index) => this.#answer(waiter, given[index] ?? [], some));
     if (some) this.#parts.onClaimed();
     return some;
   }
 
-  #answer(group: Group, waiter: Waiter, jobs: readonly ClaimedJob[]): void {
+  /** With nothing for it though others got some, a response may have been full: it stays for the next look. */
+  #answer(waiter: Waiter, jobs: readonly ClaimedJob[], some: boolean): void {
     waiter.served = false;
-    if (jobs.length > 0) {
-      group.waiters.delete(waiter);
-      waiter.resolve({ jobs, decision: 'ASSIGNED' });
-      if (waiter.gone) this.#parts.giveBack(jobs);
-    } else if (waiter.leaving || this.#draining) {
-      this.#leave(group, waiter);
-    }
+    if (jobs.length > 0) this.#give(waiter, jobs);
+    else if (waiter.gone || waiter.superseded || this.#draining || (waiter.leaving && !some)) this.#leave(waiter);
+  }
+
+  #give(waiter: Waiter, jobs: readonly ClaimedJob[]): void {
+    waiter.group.waiters.delete(waiter);
+    if (waiter.superseded) waiter.resolve(NOTHING);
+    else if (waiter.gone) void this.#parts.giveBack(jobs).then(() => waiter.resolve(NOTHING));
+    else waiter.resolve({ jobs, decision: 'ASSIGNED' });
   }
 
   #stopReading(): void {

@@ -37,7 +37,7 @@ const facts = sql`
       (l.started_seq, ${EVENT_CODES.started}::smallint, l.started_at)
     ) t(seq, type, at) where t.seq is not null`;
 
-export const historyStatement = statement<'n' | 'jobs' | 'after' | 'limit'>(
+const historyStatement = statement<'n' | 'jobs' | 'after' | 'limit'>(
   'history',
   sql`select x.n, j.id as job_id, j.namespace, q.name as queue, j.type as job_type, j.rank,
       coalesce(j.max_attempts, q.max_attempts) as max_attempts, g.places, f.*
@@ -62,7 +62,6 @@ export interface JobFacts extends History {
 /** Positional; null for an id nobody enqueued. */
 export async function jobFacts(run: Run, ids: readonly JobId[], after: number, limit: number): Promise<readonly (JobFacts | null)[]> {
   const rows = await run(historyStatement, {
-    shard: 0,
     n: plainArray(ids.map((_, index) => index)),
     jobs: plainArray(ids),
     after,

@@ -18,6 +18,8 @@ import { journalColumns, parseJournalRow, queueIdsOf } from './journal-columns.t
 
 /** Rows of one read: each is what one statement did, a thousand events at most. */
 const ROWS_AT_ONCE = 32;
+/** Past it the names of queues are looked up anew. */
+const MAX_REMEMBERED_QUEUES = 10_000;
 
 /** CTE `s`: the statement's own snapshot and the epoch of the server that answers, read together with the rows. */
 const here = sql`s as materialized (
@@ -26,13 +28,10 @@ const here = sql`s as materialized (
 
 const unseen = (rows: SQL) => sql`(xid >= ${param('xmax')}::xid8 or xid = any(${param('xip')}::xid8[])) and ${rows}`;
 
-export const headStatement = statement<never>(
-  'journal-head',
-  sql`with ${here} select snapshot::text, epoch as here, epoch_id from s`,
-);
+const headStatement = statement<never>('journal-head', sql`with ${here} select snapshot::text, epoch as here, epoch_id from s`);
 
 /** The first rows of a window: by the index on xid, two ranges of it, sorted by n. */
-export const openWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'limit'>(
+const openWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'limit'>(
   'journal-open-window',
   sql`with ${here}
   select s.snapshot::text, s.epoch as here, s.epoch_id, ${journalColumns} from s left join lateral (
@@ -47,7 +46,7 @@ export const openWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'limit'>(
 );
 
 /** The next rows of a window: by primary key from where the last read ended. Without `xmax`, from the beginning of the log. */
-export const scanWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'epoch' | 'n' | 'limit'>(
+const scanWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'epoch' | 'n' | 'limit'>(
   'journal-scan-window',
   sql`with ${here}
   select s.snapshot::text, s.epoch as here, s.epoch_id, ${journalColumns} from s left join lateral (
@@ -59,20 +58,25 @@ export const scanWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'epoch' |
   order by w.epoch, w.n`,
 );
 
-/** The journal over one pool; remembers the names of queues, which never change. */
+/** The journal over one pool; remembers the names of queues, which never change within one history of the database. */
 export function createJournal(run: Run): Journal {
-  const queues = new Map<number, QueueName>();
+  let names = { epochId: '', queues: new Map<number, QueueName>() };
   const read = async (position: LogPosition, upTo: string | null): Promise<LogChunk> => {
-    const rows = position.window === null && position.seen !== null ? await open(run, position.seen, upTo) : await scan(run, position, upTo);
+    const rows =
+      position.window === null && position.seen !== null ? await open(run, position.seen, upTo) : await scan(run, position, upTo);
     const [first] = rows;
     if (first === undefined) throw new Error('the journal answered nothing');
     const found = rows.filter((row) => row['n'] !== null);
+    const epochId = text(first, 'epoch_id');
+    // Another map, not an emptied one: another read may be looking names up in it.
+    if (names.epochId !== epochId || names.queues.size > MAX_REMEMBERED_QUEUES) names = { epochId, queues: new Map() };
+    const { queues } = names;
     await learnQueues(run, queues, found);
     return chunk(position, upTo, first, found, (id) => queues.get(id) ?? { namespace: '', name: '' });
   };
   return {
     head: async () => {
-      const [row] = await run(headStatement, { shard: 0 });
+      const [row] = await run(headStatement, {});
       if (row === undefined) throw new Error('the journal has no epoch');
       return { epoch: epochOf(row), seen: text(row, 'snapshot'), window: null };
     },
@@ -81,14 +85,13 @@ export function createJournal(run: Run): Journal {
 }
 
 function open(run: Run, seen: string, upTo: string | null): Promise<readonly Row[]> {
-  return run(openWindowStatement, { shard: 0, ...unseenValues(seen), upTo, limit: ROWS_AT_ONCE });
+  return run(openWindowStatement, { ...unseenValues(seen), upTo, limit: ROWS_AT_ONCE });
 }
 
 async function scan(run: Run, { seen, window }: LogPosition, upTo: string | null): Promise<readonly Row[]> {
   const from = window?.from ?? { epoch: 0, n: 0 };
-  const bound = window?.upTo ?? upTo ?? text((await run(headStatement, { shard: 0 }))[0] ?? {}, 'snapshot');
+  const bound = window?.upTo ?? upTo ?? text((await run(headStatement, {}))[0] ?? {}, 'snapshot');
   const rows = await run(scanWindowStatement, {
-    shard: 0,
     ...(seen === null ? { xmax: null, xip: '{}' } : unseenValues(seen)),
     upTo: bound,
     epoch: from.epoch,
@@ -113,7 +116,11 @@ function chunk(position: LogPosition, upTo: string | null, first: Row, rows: rea
   return { ...window, complete: false, position: { epoch, seen: position.seen, window: { upTo: bound, from } } };
 }
 
-function loggedEvents(row: Row, queueOf: (id: number) => QueueName, from: { epoch: number; n: number; offset: number } | null): LoggedEvent[] {
+function loggedEvents(
+  row: Row,
+  queueOf: (id: number) => QueueName,
+  from: { epoch: number; n: number; offset: number } | null,
+): LoggedEvent[] {
   const [epoch, n] = [int(row, 'epoch'), int(row, 'n')];
   const skip = from !== null && from.epoch === epoch && from.n === n ? from.offset : 0;
   const events = parseJournalRow(row, queueOf);

@@ -25,9 +25,18 @@ export async function enqueueMany(run: Run, now: string | null, items: readonly 
   for (let round = 0; open.length > 0; round += 1) {
     if (round === MAX_ROUNDS) throw new StoreError('conflict', 'an idempotency key changed hands too often');
     const first = firstOfEachId(open);
-    const fresh = await enqueue(run, now, first.map((one) => one.item));
+    const fresh = await enqueue(
+      run,
+      now,
+      first.map((one) => one.item),
+    );
     for (const one of fresh) settle(outcomes, first[one.index], one);
-    open = await resolveDuplicates(run, now, open.filter((one) => !outcomes.has(one.position)), outcomes);
+    open = await resolveDuplicates(
+      run,
+      now,
+      open.filter((one) => !outcomes.has(one.position)),
+      outcomes,
+    );
   }
   return items.map((_, position) => {
     const outcome = outcomes.get(position);
@@ -54,7 +63,11 @@ async function resolveDuplicates(
   outcomes: Map<number, EnqueueOutcome>,
 ): Promise<readonly Open[]> {
   if (open.length === 0) return [];
-  const found = await findDuplicates(run, now, open.map((one) => one.item));
+  const found = await findDuplicates(
+    run,
+    now,
+    open.map((one) => one.item),
+  );
   const standing = open.flatMap((one, index) => {
     const duplicate = found[index] ?? null;
     return duplicate === null || duplicate.freeKey ? [] : [{ ...one, duplicate }];
@@ -65,7 +78,13 @@ async function resolveDuplicates(
     return duplicate?.freeKey === true && key !== undefined ? [{ queueId: item.queue.id, key, job: duplicate.jobId }] : [];
   });
   if (free.length > 0) await freeKeys(run, now, free);
-  const jobs = standing.length === 0 ? [] : await getJobs(run, standing.map((one) => one.duplicate.jobId));
+  const jobs =
+    standing.length === 0
+      ? []
+      : await getJobs(
+          run,
+          standing.map((one) => one.duplicate.jobId),
+        );
   standing.forEach((one, index) => {
     const outcome = duplicateOutcome(one.item, one.duplicate, jobs[index] ?? null);
     if (outcome !== null) outcomes.set(one.position, outcome);

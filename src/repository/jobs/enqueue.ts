@@ -68,11 +68,34 @@ e as (
     from f, c group by c.epoch, c.now)`;
 
 type EnqueueParam =
-  | 'now' | 'n' | 'ids' | 'clientMinted' | 'namespaces' | 'queueIds' | 'types' | 'ranks' | 'runAts' | 'digests' | 'contentTypes'
-  | 'headers' | 'labels' | 'keys' | 'untilTerminal' | 'ttlMs' | 'sizes' | 'maxAttempts' | 'initialBackoffMs' | 'multipliers'
-  | 'maxBackoffMs' | 'jitters' | 'nonRetryableCodes' | 'payloads' | 'details' | 'scheduledDetails';
+  | 'now'
+  | 'n'
+  | 'ids'
+  | 'clientMinted'
+  | 'namespaces'
+  | 'queueIds'
+  | 'types'
+  | 'ranks'
+  | 'runAts'
+  | 'digests'
+  | 'contentTypes'
+  | 'headers'
+  | 'labels'
+  | 'keys'
+  | 'untilTerminal'
+  | 'ttlMs'
+  | 'sizes'
+  | 'maxAttempts'
+  | 'initialBackoffMs'
+  | 'multipliers'
+  | 'maxBackoffMs'
+  | 'jitters'
+  | 'nonRetryableCodes'
+  | 'payloads'
+  | 'details'
+  | 'scheduledDetails';
 
-export const enqueueStatement = statement<EnqueueParam>(
+const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
   sql`with ${clock}, ${input}, ${records}, ${orphanedKey}, ${tokens}
   select f.n, f.ord is null as scheduled, c.now as created_at, coalesce(f.max_attempts, q.max_attempts) as max_attempts
@@ -91,7 +114,7 @@ export interface Fresh {
 
 /** Enqueues what is new and tells which that was; `items` must name no id twice. */
 export async function enqueue(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly Fresh[]> {
-  const rows = await run(enqueueStatement, { shard: 0, now, ...columns(items) });
+  const rows = await run(enqueueStatement, { now, ...columns(items) });
   return rows.map(parseFresh);
 }
 

@@ -8,7 +8,7 @@ import { bool, bytes, int, jobId, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Who stands where an item wanted to be: found by the id the client minted (first), else by its idempotency key. */
-export const findDuplicatesStatement = statement<'now' | 'n' | 'ids' | 'queueIds' | 'keys'>(
+const findDuplicatesStatement = statement<'now' | 'n' | 'ids' | 'queueIds' | 'keys'>(
   'find-duplicates',
   sql`with ${clock}
   select i.n, d.job, d.by_key, d.free, coalesce(j.digest, ''::bytea) as digest, coalesce(j.namespace, '') as namespace
@@ -36,7 +36,6 @@ export interface Duplicate {
 /** Positional; null where nobody stands any more. */
 export async function findDuplicates(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly (Duplicate | null)[]> {
   const rows = await run(findDuplicatesStatement, {
-    shard: 0,
     now,
     n: plainArray(items.map((_, index) => index)),
     ids: plainArray(items.map((item) => item.jobId)),

@@ -5,7 +5,7 @@ import type { Run } from '../database.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Lets go of keys whose hold has ended; asks again under the row's lock, for the holder may have changed. */
-export const freeKeysStatement = statement<'now' | 'queueIds' | 'keys' | 'jobs'>(
+const freeKeysStatement = statement<'now' | 'queueIds' | 'keys' | 'jobs'>(
   'free-keys',
   sql`with ${clock},
   i as materialized (
@@ -30,7 +30,6 @@ export interface HeldKey {
 
 export async function freeKeys(run: Run, now: string | null, held: readonly HeldKey[]): Promise<void> {
   await run(freeKeysStatement, {
-    shard: 0,
     now,
     queueIds: plainArray(held.map((one) => one.queueId)),
     keys: textArray(held.map((one) => one.key)),

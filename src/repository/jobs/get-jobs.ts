@@ -56,7 +56,7 @@ export const wholeJobColumns = sql`${jobRecordColumns}, s.state, s.life, s.attem
   case when s.until is null then a.started_at else s.started_at end as started_at, s.finished_at, s.result, s.result_content_type,
   coalesce(s.end_failure, f.failure) as failure`;
 
-export const getJobsStatement = statement<'n' | 'jobs'>(
+const getJobsStatement = statement<'n' | 'jobs'>(
   'get-jobs',
   sql`select x.n, ${wholeJobColumns}
     from unnest(${param('n')}::int[], ${param('jobs')}::uuid[]) as x(n, job) ${wholeJobOfX}`,
@@ -64,7 +64,7 @@ export const getJobsStatement = statement<'n' | 'jobs'>(
 
 /** Positional; null for an id nobody enqueued. */
 export async function getJobs(run: Run, ids: readonly JobId[]): Promise<readonly (Job | null)[]> {
-  const rows = await run(getJobsStatement, { shard: 0, n: plainArray(ids.map((_, index) => index)), jobs: plainArray(ids) });
+  const rows = await run(getJobsStatement, { n: plainArray(ids.map((_, index) => index)), jobs: plainArray(ids) });
   const jobs: (Job | null)[] = ids.map(() => null);
   for (const row of rows) jobs[int(row, 'n')] = parseJob(row);
   return jobs;

@@ -4,12 +4,12 @@ import type { Run } from '../database.ts';
 import { bytes } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-export const getPayloadStatement = statement<'job'>(
+const getPayloadStatement = statement<'job'>(
   'get-payload',
   sql`select payload from stint.job where shard = ${shard} and id = ${param('job')}::uuid`,
 );
 
 export async function getPayload(run: Run, id: JobId): Promise<Uint8Array | null> {
-  const [row] = await run(getPayloadStatement, { shard: 0, job: id });
+  const [row] = await run(getPayloadStatement, { job: id });
   return row === undefined ? null : bytes(row, 'payload');
 }

@@ -15,7 +15,7 @@ const BEYOND_EVERY_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
  * Newest first, by the primary key of `job` backwards; looks at a bounded number of records, so a narrow filter may give
  * a short page with more behind it. States are judged as each job is looked at.
  */
-export const listJobsStatement = statement<'after' | 'namespace' | 'queue' | 'type' | 'labels' | 'states' | 'limit'>(
+const listJobsStatement = statement<'after' | 'namespace' | 'queue' | 'type' | 'labels' | 'states' | 'limit'>(
   'list-jobs',
   sql`with scanned as materialized (
       select id, namespace, queue_id, type, labels from stint.job where shard = ${shard} and id < ${param('after')}::uuid
@@ -40,7 +40,6 @@ export const listJobsStatement = statement<'after' | 'namespace' | 'queue' | 'ty
 
 export async function listJobs(run: Run, filter: JobFilter, pageSize: number, after: JobId | null): Promise<JobPage> {
   const rows = await run(listJobsStatement, {
-    shard: 0,
     after: after ?? BEYOND_EVERY_ID,
     namespace: filter.namespace,
     queue: filter.queue,

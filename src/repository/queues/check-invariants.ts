@@ -16,14 +16,14 @@ import { param, shard, statement } from '../statement.ts';
 const EVENTS_PER_JOB = 100_000;
 
 /** The next records after an id, with whether they are of the namespace. By primary key. */
-export const jobIdsStatement = statement<'namespace' | 'after' | 'limit'>(
+const jobIdsStatement = statement<'namespace' | 'after' | 'limit'>(
   'job-ids',
   sql`select id as job, id::text as key, namespace = ${param('namespace')}::text as ours from stint.job
      where shard = ${shard} and id > ${param('after')}::uuid order by id limit ${param('limit')}::int`,
 );
 
 /** The next READY tokens, by primary key; stray where the job's own position is another. */
-export const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
+const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
   'stray-ready',
   sql`select x.job, x.queue_id || ':' || x.rank || ':' || x.ord as key,
       q.namespace = ${param('namespace')}::text and (p.rank, p.ord) is distinct from (x.rank, x.ord) as ours
@@ -39,7 +39,7 @@ export const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
 );
 
 /** The next leased and deferred tokens, by primary key; stray where there is no job. */
-export const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
+const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
   'stray-held',
   sql`select x.job, x.job::text as key, q.namespace = ${param('namespace')}::text and not exists (
         select 1 from stint.job where shard = ${shard} and id = x.job) as ours
@@ -68,7 +68,7 @@ export async function checkInvariants(run: Run, namespace: string, pageSize: num
   const index = PASSES.findIndex((one) => one.name === passName);
   const pass = PASSES[index];
   if (pass === undefined) return { violations: [], next: null };
-  const rows = await run(pass.statement, { shard: 0, namespace, after: from, limit: pageSize });
+  const rows = await run(pass.statement, { namespace, after: from, limit: pageSize });
   const ours = rows.filter((row) => bool(row, 'ours')).map((row) => jobId(row, 'job'));
   const violations = ours.length === 0 ? [] : await pass.judge(run, ours);
   const last = rows.at(-1);

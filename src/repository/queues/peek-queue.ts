@@ -6,7 +6,7 @@ import { parseJob, wholeJobColumns, wholeJobOfX } from '../jobs/get-jobs.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** The head of the backlog in dispatch order, by the primary key of `ready`; nothing is locked, nothing is claimed. */
-export const peekQueueStatement = statement<'queueId' | 'limit'>(
+const peekQueueStatement = statement<'queueId' | 'limit'>(
   'peek-queue',
   sql`select ${wholeJobColumns} from (
       select r.job, r.rank, r.ord from stint.ready r where r.shard = ${shard} and r.queue_id = ${param('queueId')}::int
@@ -15,5 +15,5 @@ export const peekQueueStatement = statement<'queueId' | 'limit'>(
 );
 
 export async function peekQueue(run: Run, queue: Queue, limit: number): Promise<readonly Job[]> {
-  return (await run(peekQueueStatement, { shard: 0, queueId: queue.id, limit })).map(parseJob);
+  return (await run(peekQueueStatement, { queueId: queue.id, limit })).map(parseJob);
 }

@@ -9,7 +9,7 @@ import { param, shard, statement } from '../statement.ts';
 const columns = sql`q.id, q.namespace, q.name, q.lease_duration_ms, q.lease_grace_ms, q.cancellation_budget_ms, q.max_attempts,
   q.initial_backoff_ms, q.multiplier, q.max_backoff_ms, q.jitter, to_jsonb(q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled`;
 
-export const resolveQueuesStatement = statement<'namespaces' | 'names'>(
+const resolveQueuesStatement = statement<'namespaces' | 'names'>(
   'resolve-queues',
   sql`select ${columns} from unnest(${param('namespaces')}::text[], ${param('names')}::text[]) as i(namespace, name)
     cross join lateral (
@@ -17,7 +17,7 @@ export const resolveQueuesStatement = statement<'namespaces' | 'names'>(
 );
 
 /** Queues spring into being at first enqueue; two who create the same one at once both find it. */
-export const createQueuesStatement = statement<'namespaces' | 'names'>(
+const createQueuesStatement = statement<'namespaces' | 'names'>(
   'create-queues',
   sql`insert into stint.queue (shard, namespace, name)
     select ${shard}, i.namespace, i.name from unnest(${param('namespaces')}::text[], ${param('names')}::text[]) as i(namespace, name)
@@ -25,7 +25,7 @@ export const createQueuesStatement = statement<'namespaces' | 'names'>(
     on conflict (shard, namespace, name) do nothing`,
 );
 
-export const queuesByIdStatement = statement<'ids'>(
+const queuesByIdStatement = statement<'ids'>(
   'queues-by-id',
   sql`select ${columns} from unnest(${param('ids')}::int[]) as i(id)
     cross join lateral (select * from stint.queue where shard = ${shard} and id = i.id offset 0) q`,
@@ -33,13 +33,13 @@ export const queuesByIdStatement = statement<'ids'>(
 
 /** Positional; null for a queue that nobody enqueued to or configured. */
 export async function resolveQueues(run: Run, names: readonly QueueName[]): Promise<readonly (Queue | null)[]> {
-  const rows = await run(resolveQueuesStatement, { shard: 0, ...nameArrays(names) });
+  const rows = await run(resolveQueuesStatement, { ...nameArrays(names) });
   const found = new Map(rows.map(parseQueue).map((queue) => [queueKey(queue), queue]));
   return names.map((name) => found.get(queueKey(name)) ?? null);
 }
 
 export async function createQueues(run: Run, names: readonly QueueName[]): Promise<readonly Queue[]> {
-  await run(createQueuesStatement, { shard: 0, ...nameArrays(names) });
+  await run(createQueuesStatement, { ...nameArrays(names) });
   const queues = await resolveQueues(run, names);
   return queues.map((queue, index) => {
     if (queue === null) throw new Error(`queue ${index} was created and is not there`);
@@ -48,7 +48,7 @@ export async function createQueues(run: Run, names: readonly QueueName[]): Promi
 }
 
 export async function queuesById(run: Run, ids: readonly number[]): Promise<readonly Queue[]> {
-  return (await run(queuesByIdStatement, { shard: 0, ids: plainArray(ids) })).map(parseQueue);
+  return (await run(queuesByIdStatement, { ids: plainArray(ids) })).map(parseQueue);
 }
 
 function nameArrays(names: readonly QueueName[]) {

@@ -6,20 +6,20 @@ import { instant } from '../row.ts';
 import { statement } from '../statement.ts';
 
 /** Partitions from the oldest id a client may mint (24 h, and an hour of slack) to three days ahead. */
-export const ensurePartitionsStatement = statement<'now'>(
+const ensurePartitionsStatement = statement<'now'>(
   'ensure-partitions',
   sql`with ${clock}
   select stint.ensure_partitions(c.now - interval '25 hours', c.now + interval '72 hours') from c`,
 );
 
-export const databaseTimeStatement = statement<'now'>('database-time', sql`with ${clock} select c.now from c`);
+const databaseTimeStatement = statement<'now'>('database-time', sql`with ${clock} select c.now from c`);
 
 export async function ensurePartitions(run: Run, now: string | null): Promise<void> {
-  await run(ensurePartitionsStatement, { shard: 0, now });
+  await run(ensurePartitionsStatement, { now });
 }
 
 export async function databaseTime(run: Run, now: string | null): Promise<Micros> {
-  const [row] = await run(databaseTimeStatement, { shard: 0, now });
+  const [row] = await run(databaseTimeStatement, { now });
   if (row === undefined) throw new Error('the database has no time');
   return instant(row, 'now');
 }

@@ -14,7 +14,7 @@ const LEASE_EXPIRED_CODE = 'stint.lease_expired';
  * Leases past expiry and grace end their try as a retryable failure; a worker that dies spends its attempt. Reads the
  * whole of `lease`: an index on `until` would cost every heartbeat its HOT update, and in-flight rows are few.
  */
-export const expireLeasesStatement = statement<'now' | 'limit' | 'jitterFactor' | 'failure'>(
+const expireLeasesStatement = statement<'now' | 'limit' | 'jitterFactor' | 'failure'>(
   'expire-leases',
   sql`with ${clock},
   m as materialized (
@@ -34,5 +34,5 @@ export const expireLeasesStatement = statement<'now' | 'limit' | 'jitterFactor' 
 
 export async function expireLeases(run: Run, now: string | null, limit: number, jitterFactor: number): Promise<UpkeepRound> {
   const failure = JSON.stringify({ code: LEASE_EXPIRED_CODE, message: 'the lease expired before the attempt was settled' });
-  return parseRound(await run(expireLeasesStatement, { shard: 0, now, limit, jitterFactor, failure }), limit);
+  return parseRound(await run(expireLeasesStatement, { now, limit, jitterFactor, failure }), limit);
 }

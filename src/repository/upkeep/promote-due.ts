@@ -10,7 +10,7 @@ import { param, shard, statement } from '../statement.ts';
  * Due jobs become READY, in due order, each with a position of its own drawn in that order. Uses the index
  * `deferred_due`. Skips what another replica promotes at this moment.
  */
-export const promoteDueStatement = statement<'now' | 'limit'>(
+const promoteDueStatement = statement<'now' | 'limit'>(
   'promote-due',
   sql`with ${clock},
   due as (
@@ -39,5 +39,5 @@ export const promoteDueStatement = statement<'now' | 'limit'>(
 );
 
 export async function promoteDue(run: Run, now: string | null, limit: number): Promise<UpkeepRound> {
-  return parseRound(await run(promoteDueStatement, { shard: 0, now, limit }), limit);
+  return parseRound(await run(promoteDueStatement, { now, limit }), limit);
 }

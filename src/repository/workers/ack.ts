@@ -11,7 +11,7 @@ import { param, shard, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
 
 /** Ack: the lease goes, the try and the life end, the journal tells it. */
-export const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
+const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
   'ack',
   sql`with ${clock},
   ${heldLeases({
@@ -42,7 +42,6 @@ export function ackMany(run: Run, now: string | null, items: readonly AckItem[])
     settlement: 'ack',
     apply: async (sent) => {
       const rows = await run(ackStatement, {
-        shard: 0,
         now,
         ...heldValues(sent),
         results: byteaArray(sent.map(({ item }) => item.result)),

@@ -72,11 +72,10 @@ function claimText(share: SQL): SQL {
   select x.slot, ${claimedJobColumns} from given x ${jobOfX} order by x.n`;
 }
 
-type ClaimParam =
-  | 'now' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
+type ClaimParam = 'now' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
 
-export const claimStatement = statement<ClaimParam>('claim', claimText(shareOfOne));
-export const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
+const claimStatement = statement<ClaimParam>('claim', claimText(shareOfOne));
+const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
 
 /** Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. */
 export async function claim(
@@ -87,7 +86,6 @@ export async function claim(
 ): Promise<readonly (readonly ClaimedJob[])[]> {
   const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
   const rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, {
-    shard: 0,
     now,
     queueIds: plainArray(queues.map((queue) => queue.id)),
     wanted: slotOf.length,

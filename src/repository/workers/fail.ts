@@ -13,7 +13,7 @@ import { param, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
 import { parseDecision } from './settled.ts';
 
-export const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' | 'retryAfterMs' | 'jitterFactors'>(
+const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' | 'retryAfterMs' | 'jitterFactors'>(
   'fail',
   sql`with ${clock},
   ${heldLeases({
@@ -35,7 +35,6 @@ export function failMany(run: Run, now: string | null, items: readonly FailItem[
     settlement: 'fail',
     apply: async (sent) => {
       const rows = await run(failStatement, {
-        shard: 0,
         now,
         ...heldValues(sent),
         failures: textArray(sent.map(({ item }) => JSON.stringify(failureJson(item.failure)))),

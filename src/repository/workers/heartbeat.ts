@@ -12,7 +12,7 @@ import { param, shard, statement } from '../statement.ts';
  * Heartbeat: the lease runs its whole duration again from now. Touches no indexed column, so the update stays on its
  * page (HOT). The first checkpoint of a job adds the largest one to its size, so that a claim's response stays bounded.
  */
-export const heartbeatStatement = statement<HeldParam | 'checkpoints'>(
+const heartbeatStatement = statement<HeldParam | 'checkpoints'>(
   'heartbeat',
   sql`with ${clock},
   ${heldLeases({ extraArrays: sql`, ${param('checkpoints')}::bytea[]`, extraColumns: sql`, checkpoint` })},
@@ -39,7 +39,6 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
   const beats = [...latest.values()];
   const sent = distinctSorted(beats);
   const rows = await run(heartbeatStatement, {
-    shard: 0,
     now,
     ...heldValues(sent),
     checkpoints: byteaArray(sent.map(({ item }) => item.checkpoint)),
@@ -47,7 +46,8 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
   const outcomes = new Map<string, HeartbeatOutcome>();
   for (const row of rows) {
     const item = beats[int(row, 'n')];
-    if (item !== undefined) outcomes.set(tokenKey(item), { kind: 'renewed', expiresAt: instant(row, 'until'), ttlMs: int(row, 'duration_ms') });
+    if (item !== undefined)
+      outcomes.set(tokenKey(item), { kind: 'renewed', expiresAt: instant(row, 'until'), ttlMs: int(row, 'duration_ms') });
   }
   return items.map((item) => outcomes.get(tokenKey(item)) ?? { kind: 'lease_lost' });
 }

@@ -8,7 +8,7 @@ import { live } from '../held-leases.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Uses the partial index `lease_request`. */
-export const leasesOfRequestStatement = statement<'now' | 'namespace' | 'worker' | 'request'>(
+const leasesOfRequestStatement = statement<'now' | 'namespace' | 'worker' | 'request'>(
   'leases-of-request',
   sql`with ${clock}
   select ${claimedJobColumns}
@@ -26,6 +26,6 @@ export async function leasesOfRequest(
   workerId: string,
   requestId: string,
 ): Promise<readonly ClaimedJob[]> {
-  const rows = await run(leasesOfRequestStatement, { shard: 0, now, namespace, worker: workerId, request: requestId });
+  const rows = await run(leasesOfRequestStatement, { now, namespace, worker: workerId, request: requestId });
   return rows.map(parseClaimedJob);
 }

@@ -15,7 +15,7 @@ import { settleBatch } from './settle-batch.ts';
  * Release: the job goes back to its old position, or waits out its delay; the try is refunded, up to a bound a life.
  * One that is past the bound and has no attempt left stays as it is: it comes back `exhausted`, and its holder fails it.
  */
-export const releaseStatement = statement<HeldParam | 'delaysMs'>(
+const releaseStatement = statement<HeldParam | 'delaysMs'>(
   'release',
   sql`with ${clock},
   ${heldLeases({ extraArrays: sql`, ${param('delaysMs')}::bigint[]`, extraColumns: sql`, delay_ms` })},
@@ -59,7 +59,6 @@ export function releaseMany(run: Run, now: string | null, items: readonly Releas
     settlement: 'release',
     apply: async (sent) => {
       const rows = await run(releaseStatement, {
-        shard: 0,
         now,
         ...heldValues(sent),
         delaysMs: plainArray(sent.map(({ item }) => item.delayMs)),

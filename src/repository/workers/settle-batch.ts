@@ -24,8 +24,16 @@ export async function settleBatch<Item extends SettleItem, Outcome>(
   const outcomes = new Map<number, Outcome | NotStarted>(await how.apply(distinctSorted(items)));
   const left = items.map((item, position) => ({ item, position })).filter(({ position }) => !outcomes.has(position));
   if (left.length > 0) {
-    const firsts = await settled(run, now, how.settlement, left.map(({ item }) => item));
-    const jobs = await getJobs(run, left.map(({ item }) => item.token.jobId));
+    const firsts = await settled(
+      run,
+      now,
+      how.settlement,
+      left.map(({ item }) => item),
+    );
+    const jobs = await getJobs(
+      run,
+      left.map(({ item }) => item.token.jobId),
+    );
     left.forEach(({ item, position }, index) => {
       const first = firsts[index] ?? null;
       const job = jobs[index] ?? null;

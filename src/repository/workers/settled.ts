@@ -12,7 +12,7 @@ import { param, shard, statement } from '../statement.ts';
  * The ends that holders gave to their tries, found by (job, fence) and proved by the token; and leases that are held
  * but not started yet.
  */
-export const settledStatement = statement<'now' | 'n' | 'jobs' | 'fences' | 'secrets' | 'settlement'>(
+const settledStatement = statement<'now' | 'n' | 'jobs' | 'fences' | 'secrets' | 'settlement'>(
   'settled',
   sql`with ${clock}
   select i.n, a.waiting, a.attempt, a.ended_type, a.due_at, a.dead_lettered
@@ -38,7 +38,6 @@ export async function settled(
   items: readonly SettleItem[],
 ): Promise<readonly (Settled | null)[]> {
   const rows = await run(settledStatement, {
-    shard: 0,
     now,
     settlement,
     n: plainArray(items.map((_, index) => index)),

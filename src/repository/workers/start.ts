@@ -9,7 +9,7 @@ import { bool, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
 
 /** Start: LEASED becomes RUNNING, once; a lease that is started already answers as the first time. */
-export const startStatement = statement<HeldParam>(
+const startStatement = statement<HeldParam>(
   'start',
   sql`with ${clock},
   ${heldLeases({})},
@@ -27,7 +27,7 @@ export const startStatement = statement<HeldParam>(
 );
 
 export async function startMany(run: Run, now: string | null, items: readonly SettleItem[]): Promise<readonly (Applied | LeaseLost)[]> {
-  const rows = await run(startStatement, { shard: 0, now, ...heldValues(distinctSorted(items)) });
+  const rows = await run(startStatement, { now, ...heldValues(distinctSorted(items)) });
   const outcomes = new Map<string, Applied>();
   for (const row of rows) {
     const item = items[int(row, 'n')];

@@ -1,0 +1,34 @@
+import type { JobEvent } from '../../domain/event.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Subscribe } from '../engine.ts';
+
+/** What an event takes in a message besides what its failure says: names, ids, numbers. */
+const ENVELOPE_BYTES = 512;
+/** Sizes are guessed from below, and the last event may pass the bound: half of what a message may be is safe. */
+const FULL_BYTES = LIMITS.eventMessageBytes / 2;
+
+export function wants({ namespace, scope, types }: Subscribe, event: JobEvent): boolean {
+  if (event.namespace !== namespace) return false;
+  if (scope.kind === 'queue' && event.queue !== scope.queue) return false;
+  return types.length === 0 || types.includes(event.detail.type);
+}
+
+/** Cuts into runs that each fit a message, in order; `eventOf` tells the event of an item. */
+export function cutIntoMessages<Item>(items: readonly Item[], eventOf: (item: Item) => JobEvent): Item[][] {
+  const messages: Item[][] = [];
+  let [last, bytes]: [Item[], number] = [[], 0];
+  for (const item of items) {
+    if (messages.length === 0 || last.length === LIMITS.eventsPerMessage || bytes >= FULL_BYTES) {
+      [last, bytes] = [[], 0];
+      messages.push(last);
+    }
+    last.push(item);
+    bytes += sizeBytes(eventOf(item));
+  }
+  return messages;
+}
+
+/** Three bytes a character, as UTF-8 has at most for a unit of UTF-16. */
+function sizeBytes({ detail }: JobEvent): number {
+  return ENVELOPE_BYTES + ('failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0);
+}

@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JobId, JobSpec } from '../../src/domain/job.ts';
+import { parseLeaseToken } from '../../src/domain/lease.ts';
+import type { Queue } from '../../src/domain/queue.ts';
+import { JobIdMint } from '../../src/engine/jobs/mint-job-id.ts';
+import type { ClaimedJob, EnqueueItem } from '../../src/engine/ports/repository.ts';
+import { openEpoch } from '../../src/repository/epoch.ts';
+import { jobFacts } from '../../src/repository/events/history.ts';
+import { createJournal } from '../../src/repository/events/journal.ts';
+import { enqueueMany } from '../../src/repository/jobs/enqueue-many.ts';
+import { getJobs } from '../../src/repository/jobs/get-jobs.ts';
+import { peekQueue } from '../../src/repository/queues/peek-queue.ts';
+import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
+import { ensurePartitions } from '../../src/repository/upkeep/ensure-partitions.ts';
+import { promoteDue } from '../../src/repository/upkeep/promote-due.ts';
+import { ackMany } from '../../src/repository/workers/ack.ts';
+import { claim } from '../../src/repository/workers/claim.ts';
+import { failMany } from '../../src/repository/workers/fail.ts';
+import { heartbeatMany } from '../../src/repository/workers/heartbeat.ts';
+import { leasesOfRequest } from '../../src/repository/workers/leases-of-request.ts';
+import { releaseMany } from '../../src/repository/workers/release.ts';
+import { startMany } from '../../src/repository/workers/start.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { explaining, type Explained } from '../support/explain.ts';
+
+const MANY = 1_000_000;
+const FEW = 1_000;
+
+const spec: JobSpec = {
+  queue: 'q',
+  type: 'work',
+  payload: Buffer.alloc(200),
+  contentType: '',
+  headers: {},
+  labels: {},
+  jobId: null,
+  idempotency: null,
+  onDuplicate: 'RETURN_EXISTING',
+  priority: 0,
+  runAt: null,
+  retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
+};
+
+describe('each hot statement', () => {
+  let database: TestDatabase;
+  let queue: Queue;
+  const mint = new JobIdMint();
+  /** What the statements cost with few rows, by name: what they may cost with many. */
+  let few: ReadonlyMap<string, Explained>;
+
+  beforeAll(async () => {
+    database = await createDatabase();
+    const { run, close } = await explaining(database.url);
+    const [made] = await createQueues(run, [{ namespace: 'default', name: 'q' }]);
+    if (made === undefined) throw new Error('no queue');
+    queue = made;
+    await openEpoch(run);
+    await ensurePartitions(run, null);
+    await close();
+  });
+  afterAll(() => database.drop());
+
+  /** Runs every hot statement once on what is there, and tells its plan. */
+  async function everyStatement(): Promise<ReadonlyMap<string, Explained>> {
+    const explained = await explaining(database.url);
+    const { run } = explained;
+    const item = (key: string | null): EnqueueItem => ({
+      queue,
+      jobId: mint.mint(),
+      digest: Buffer.alloc(32),
+      spec: { ...spec, idempotency: key === null ? null : { key, scope: 'RETAINED', ttlMs: null } },
+    });
+    const key = randomUUID();
+    await enqueueMany(run, null, [...Array.from({ length: 9 }, () => item(null)), item(key)]);
+    await enqueueMany(run, null, [item(key)]);
+    const claimed = await claimTen(run, [queue], 'r1');
+    const [one, two, three, four] = claimed;
+    if (one === undefined || two === undefined || three === undefined || four === undefined) throw new Error('nothing to claim');
+    await claimTen(run, [queue, { ...queue, id: queue.id + 1 }], null);
+    await leasesOfRequest(run, null, 'default', 'w', 'r1');
+    await heartbeatMany(run, null, [held(one), held(two)]);
+    await startMany(run, null, [held(one)]);
+    await ackMany(run, null, [{ ...held(one), result: Buffer.alloc(10), contentType: '' }]);
+    await ackMany(run, null, [{ ...held(one), result: Buffer.alloc(10), contentType: '' }]);
+    const failure = { code: 'x', message: '', details: Buffer.alloc(0), kind: 'RETRYABLE' as const };
+    await failMany(run, null, [{ ...held(two), failure, retryAfterMs: 0, jitterFactor: 0.5 }]);
+    await releaseMany(run, null, [{ ...held(three), delayMs: 0 }]);
+    const ids = claimed.map(({ job }) => job.jobId);
+    await getJobs(run, ids);
+    await peekQueue(run, queue, 10);
+    await jobFacts(run, ids.slice(0, 1), 0, 100);
+    await promoteDue(run, null, 10);
+    const journal = createJournal(run);
+    const head = await journal.head();
+    await releaseMany(run, null, [{ ...held(four), delayMs: 0 }]);
+    await journal.read(head, null);
+    await explained.close();
+    return explained.plans;
+  }
+
+  async function claimTen(
+    run: Parameters<typeof claim>[0],
+    queues: readonly Queue[],
+    requestId: string | null,
+  ): Promise<readonly ClaimedJob[]> {
+    const [jobs] = await claim(run, null, queues, [
+      { workerId: 'w', maxJobs: 10, leaseDurationMs: null, startOnClaim: true, requestId, secret: randomUUID() },
+    ]);
+    return jobs ?? [];
+  }
+
+  it('reads no table from end to end, when tables are empty and freshly vacuumed', async () => {
+    await everyStatement();
+    await database.sql.unsafe('truncate stint.ready, stint.lease, stint.deferred');
+    await database.sql.unsafe('vacuum analyze');
+    expectIndexed(await everyStatement());
+  });
+
+  it('reads no table from end to end, with few rows', async () => {
+    await fill(database, queue, FEW);
+    few = await everyStatement();
+    expectIndexed(few);
+  });
+
+  it(`reads no more with ${MANY} ready jobs, and as many scheduled beside them, than with ${FEW}`, { timeout: 240_000 }, async () => {
+    await fill(database, queue, MANY);
+    await database.sql.unsafe('vacuum analyze');
+    const many = await everyStatement();
+    expectIndexed(many);
+    for (const [name, { buffers }] of many) {
+      const before = few.get(name)?.buffers ?? 0;
+      // One more level in each index it descends is the price of a thousand times the rows.
+      expect(buffers, `${name}: ${before} buffers with few rows, ${buffers} with many`).toBeLessThanOrEqual(before * 2 + 100);
+    }
+  });
+});
+
+function held({ lease }: ClaimedJob) {
+  const token = parseLeaseToken(lease.leaseToken);
+  if (token === null) throw new Error('no token');
+  return { token, checkpoint: null };
+}
+
+function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
+  expect([...plans.keys()]).toEqual(
+    expect.arrayContaining(['enqueue', 'claim', 'claim-many-queues', 'heartbeat', 'start', 'ack', 'fail', 'release']),
+  );
+  for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);
+}
+
+/** So many READY jobs with their records, as many deferred ones that are due in a year, and a tenth as many in flight. */
+async function fill({ sql }: TestDatabase, { id }: Queue, count: number): Promise<void> {
+  await sql`
+    with j as (
+      insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, created_at, digest, content_type, headers, labels, payload)
+      select 0, (${prefixOf(new JobIdMint().mint())} || lpad(to_hex(g), 12, '0'))::uuid, 'default', ${id}, '', 0, nextval('stint.job_ord'),
+             now(), '', '', '{}', '{}', ''
+        from generate_series(1, ${count}::int) g
+      returning queue_id, rank, ord, id)
+    insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
+    select 0, queue_id, rank, ord, id, 0, 0, 1, 1, 0, 600, false from j`;
+  await sql`
+    insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed)
+    select 0, gen_random_uuid(), now() + interval '1 year' + g * interval '1 second', 1, ${id}, 0, 0, 0, 1, 1, 0, 600, false
+      from generate_series(1, ${count}::int) g`;
+  await sql`
+    insert into stint.lease (shard, job, token, namespace, worker, until, duration_ms, grace_ms, queue_id, rank, ord, claimed_at,
+        claimed_seq, attempt, fence, life, seq, releases, size, checkpointed)
+    select 0, gen_random_uuid(), gen_random_uuid(), 'default', 'other', now() + interval '1 day', 30000, 5000, ${id}, 0, -g, now(),
+           2, 1, 1, 1, 2, 0, 600, false
+      from generate_series(1, ${Math.ceil(count / 10)}::int) g`;
+}
+
+/** The time and version of an id, up to its random part. */
+function prefixOf(jobId: JobId): string {
+  return jobId.slice(0, 24);
+}
