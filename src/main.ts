@@ -1,4 +1,4 @@
-import type { App } from './app.ts';
+import type { App, startApp } from './app.ts';
 import { type Config, formatAddress, readConfig } from './config.ts';
 import { EmbeddedPostgresError } from './embedded/error.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
@@ -27,7 +27,10 @@ interface Process {
   readonly end: End;
 }
 
-type AppCode = typeof import('./app.ts');
+/** What `app.ts` exports. */
+interface AppCode {
+  readonly startApp: typeof startApp;
+}
 
 /** A failure to start that one line tells completely. */
 class Refusal extends Error {}
@@ -75,6 +78,8 @@ async function start(service: Process): Promise<string | null> {
   let app: App | null = null;
   const admin = await startAdmin(config, () => !end.isRequested() && app?.ready() === true);
   parts.push({ name: 'admin server', stop: async () => await admin.stop() });
+  // grpc-js would print its own line beside each refusal of ours; it looks here when it is read.
+  process.env['GRPC_VERBOSITY'] ??= 'NONE';
   // Read while Postgres starts, since each takes about as long as the other; and a refusal need not wait for it.
   const code = import('./app.ts');
   const postgres = config.databaseUrl === null ? await startPostgres(service) : null;

@@ -20,7 +20,7 @@ function lives(pid: number): boolean {
 
 /** A port that somebody else listens on. */
 async function takePort(): Promise<string> {
-  const server = createServer();
+  const server = createServer((socket) => socket.end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
   const address = server.address();
@@ -115,6 +115,7 @@ describe('the process refuses in one line and exits with 1', () => {
       return { DATABASE_URL: url.href };
     };
     expect(await refusalOf(change('port', '1'))).toContain('nothing listens at 127.0.0.1:1');
+    expect(await refusalOf(change('port', new URL(`http://${await takePort()}`).port))).toContain('is not a Postgres');
     expect(await refusalOf(change('password', 'hunter2'))).toMatch(/^(?!.*hunter2).*the password of user "postgres" is wrong/);
     expect(await refusalOf(change('pathname', '/nowhere'))).toContain('there is no database "nowhere"');
   });
