@@ -92,10 +92,12 @@ function createCore(parts: EngineParts): Core {
   const aftermath = new Aftermath({ log, mint, wake: (queues) => desk.wake(queues), dueIn: (milliseconds) => upkeep.dueIn(milliseconds) });
   const commits = createCommits(repository, aftermath);
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, random };
-  const giveBack = (jobs: readonly ClaimedJob[]) => {
-    for (const { lease } of jobs) {
-      const returned = release(settling, { token: parseLeaseToken(lease.leaseToken), delayMs: 0 });
-      returned.catch((error: unknown) => parts.onFailure('give back a claim', error));
+  const giveBack = async (jobs: readonly ClaimedJob[]) => {
+    const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));
+    try {
+      await Promise.all(tokens.map((token) => release(settling, { token, delayMs: 0 })));
+    } catch (error) {
+      parts.onFailure('give back a claim', error);
     }
   };
   const onClaimed = () => log.committed();

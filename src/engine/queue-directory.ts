@@ -15,19 +15,15 @@ export class QueueDirectory {
 
   /** Positional; null for a queue nobody made yet. */
   async find(names: readonly QueueName[]): Promise<readonly (Queue | null)[]> {
-    const unknown = this.#unknown(names);
-    if (unknown.length > 0) for (const queue of await this.#repository.resolveQueues(unknown)) if (queue !== null) this.#remember(queue);
-    return names.map((name) => this.#known.get(queueKey(name)) ?? null);
+    const queues = await this.#through(names, (unknown) => this.#repository.resolveQueues(unknown));
+    return names.map((name) => queues.get(queueKey(name)) ?? null);
   }
 
   /** Positional; makes those that are not there. */
   async ensure(names: readonly QueueName[]): Promise<readonly Queue[]> {
-    const unknown = this.#unknown(names);
-    const made = unknown.length === 0 ? [] : await this.#repository.createQueues(unknown);
-    const fresh = new Map(made.map((queue) => [queueKey(queue), queue]));
-    const queues = names.map((name) => fresh.get(queueKey(name)) ?? this.#known.get(queueKey(name)));
-    made.forEach((queue) => this.#remember(queue));
-    return queues.map((queue) => {
+    const queues = await this.#through(names, (unknown) => this.#repository.createQueues(unknown));
+    return names.map((name) => {
+      const queue = queues.get(queueKey(name));
       if (queue === undefined) throw new Error('a queue that was made is not known');
       return queue;
     });
@@ -38,9 +34,25 @@ export class QueueDirectory {
     this.#known.clear();
   }
 
-  #unknown(names: readonly QueueName[]): readonly QueueName[] {
-    const wanted = new Map(names.map((name) => [queueKey(name), name]));
-    return [...wanted.values()].filter((name) => !this.#known.has(queueKey(name)));
+  /** What is known, and what `load` knows of the rest; apart from what is remembered, which may be forgotten on the way. */
+  async #through(
+    names: readonly QueueName[],
+    load: (unknown: readonly QueueName[]) => Promise<readonly (Queue | null)[]>,
+  ): Promise<ReadonlyMap<string, Queue>> {
+    const queues = new Map<string, Queue>();
+    const unknown = new Map<string, QueueName>();
+    for (const name of names) {
+      const known = this.#known.get(queueKey(name));
+      if (known === undefined) unknown.set(queueKey(name), name);
+      else queues.set(queueKey(name), known);
+    }
+    if (unknown.size === 0) return queues;
+    for (const queue of await load([...unknown.values()])) {
+      if (queue === null) continue;
+      queues.set(queueKey(queue), queue);
+      this.#remember(queue);
+    }
+    return queues;
   }
 
   #remember(queue: Queue): void {

@@ -54,6 +54,10 @@ export class EventHub implements EventLog, LiveTail {
     this.#ring = new ChunkRing(parts.ringEvents ?? RING_EVENTS);
   }
 
+  get watchedJobs(): number {
+    return this.#watches.size;
+  }
+
   async start(): Promise<void> {
     await this.#parts.doorbell.listen(() => this.#look());
     this.#timer = setInterval(() => void this.refresh().catch(this.#parts.onFailure), POLL_INTERVAL_MS);

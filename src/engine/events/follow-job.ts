@@ -47,6 +47,8 @@ async function* jobMessages(parts: FollowJobParts, following: Following, signal:
   yield { events: [], cursor: cursor(after) };
   while (!signal.aborted) {
     const history = await parts.repository.history(jobId, after, LIMITS.eventsPerMessage);
+    // Looked at behind the read: what was read before a history ended is of that history.
+    if ((await parts.log.epoch()).id !== epochId) throw new EpochEnded();
     if (history === null) throw new RefusalError({ kind: 'job_not_found', jobId });
     const wanted = history.events.filter((event) => wants(query, event));
     for (const events of cutIntoMessages(wanted, (event) => event)) {
@@ -64,7 +66,6 @@ async function* jobMessages(parts: FollowJobParts, following: Following, signal:
     if (after < history.latestSequence) continue;
     // No longer than to the next checkpoint, and then the history is read again: every hint may have been lost.
     await changedWithin(watch, signal, pace.remainingMs());
-    if ((await parts.log.epoch()).id !== epochId) throw new EpochEnded();
   }
 }
 

@@ -21,6 +21,8 @@ export class UpkeepLoop {
   #timer: NodeJS.Timeout | null = null;
   /** Local monotonic time of the next round. */
   #wakeAt = 0;
+  /** The earliest that was asked for while a round ran: what is due then may have come after its look. */
+  #askedAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | null = null;
   #stopped = false;
 
@@ -34,7 +36,9 @@ export class UpkeepLoop {
 
   /** Something is due in so many milliseconds. */
   nudge(inMs: number): void {
-    if (this.#running === null && performance.now() + inMs < this.#wakeAt) this.#schedule(inMs);
+    const at = performance.now() + inMs;
+    if (this.#running !== null) this.#askedAt = Math.min(this.#askedAt, at);
+    else if (at < this.#wakeAt) this.#schedule(inMs);
   }
 
   async stop(): Promise<void> {
@@ -56,10 +60,12 @@ export class UpkeepLoop {
 
   async #run(): Promise<void> {
     let waitMs = FAILURE_INTERVAL_MS;
+    this.#askedAt = Number.POSITIVE_INFINITY;
     try {
       const round = await this.#parts.round();
       this.#parts.onRound(round);
-      waitMs = round.more ? 0 : untilDueMs(round.nextDueAt, round.databaseTime);
+      const askedMs = Math.max(0, this.#askedAt - performance.now());
+      waitMs = round.more ? 0 : Math.min(askedMs, untilDueMs(round.nextDueAt, round.databaseTime));
     } catch (error) {
       this.#parts.onFailure(error);
     }

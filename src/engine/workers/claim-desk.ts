@@ -21,8 +21,6 @@ const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
 interface Waiter {
   readonly claim: Claim;
   readonly group: Group;
-  /** Settles with the answer to its caller, once what a caller who has gone was given is back. */
-  answered: Promise<Claimed>;
   readonly resolve: (claimed: Claimed) => void;
   readonly reject: (error: unknown) => void;
   /** Rises with each claim that parks: a look serves who came before it. */
@@ -33,8 +31,9 @@ interface Waiter {
   leaving: boolean;
   /** Its caller is gone: what it is given goes back. */
   gone: boolean;
-  /** Its caller asks again: what it is given is found by the repetition. */
+  /** Its caller asks again: what it is given is found by the repetition, which is told once it is answered. */
   superseded: boolean;
+  readonly onAnswered: (() => void)[];
 }
 
 interface Group {
@@ -109,46 +108,38 @@ export class ClaimDesk {
     if (former === undefined) return;
     former.superseded = true;
     this.#leave(former);
-    await Promise.allSettled([former.answered]);
+    await new Promise<void>((resolve) => former.onAnswered.push(resolve));
   }
 
   #park(claim: Claim, signal: AbortSignal): Promise<Claimed> {
     const group = this.#group(claim);
     this.#parked += 1;
     this.#reading ??= this.#parts.keepReading();
-    const { promise, resolve, reject } = Promise.withResolvers<Claimed>();
-    const waiter: Waiter = {
-      claim,
-      group,
-      answered: promise,
-      resolve,
-      reject,
-      arrival: (this.#arrivals += 1),
-      served: false,
-      leaving: claim.waitMs === 0,
-      gone: false,
-      superseded: false,
-    };
-    const timer = claim.waitMs === 0 ? null : setTimeout(() => this.#leave(waiter), claim.waitMs);
-    const onAbort = () => {
-      waiter.gone = true;
-      this.#leave(waiter);
-    };
-    signal.addEventListener('abort', onAbort);
-    waiter.answered = promise.finally(() => {
-      if (timer !== null) clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      this.#unpark(waiter);
+    let unpark = () => {};
+    const claimed = new Promise<Claimed>((resolve, reject) => {
+      const waiter = newWaiter({ claim, group, resolve, reject, arrival: (this.#arrivals += 1) });
+      const timer = claim.waitMs === 0 ? null : setTimeout(() => this.#leave(waiter), claim.waitMs);
+      const onAbort = () => {
+        waiter.gone = true;
+        this.#leave(waiter);
+      };
+      signal.addEventListener('abort', onAbort);
+      if (claim.requestId !== null) this.#byRequest.set(requestKey(claim), waiter);
+      unpark = () => {
+        if (timer !== null) clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#unpark(waiter);
+      };
+      group.waiters.add(waiter);
+      this.#serve(group);
     });
-    if (claim.requestId !== null) this.#byRequest.set(requestKey(claim), waiter);
-    group.waiters.add(waiter);
-    this.#serve(group);
-    return waiter.answered;
+    return claimed.finally(() => unpark());
   }
 
   #unpark(waiter: Waiter): void {
     waiter.group.waiters.delete(waiter);
     if (this.#byRequest.get(requestKey(waiter.claim)) === waiter) this.#byRequest.delete(requestKey(waiter.claim));
+    for (const resolve of waiter.onAnswered) resolve();
     this.#parked -= 1;
     if (this.#parked === 0) this.#stopReading();
     this.#forgetIfIdle(waiter.group);
@@ -217,9 +208,9 @@ export class ClaimDesk {
 
   /** With nothing for it though others got some, a response may have been full: it stays for the next look. */
   #answer(waiter: Waiter, jobs: readonly ClaimedJob[], some: boolean): void {
+    if (jobs.length > 0) return this.#give(waiter, jobs);
     waiter.served = false;
-    if (jobs.length > 0) this.#give(waiter, jobs);
-    else if (waiter.gone || waiter.superseded || this.#draining || (waiter.leaving && !some)) this.#leave(waiter);
+    if (waiter.gone || waiter.superseded || this.#draining || (waiter.leaving && !some)) this.#leave(waiter);
   }
 
   #give(waiter: Waiter, jobs: readonly ClaimedJob[]): void {
@@ -263,6 +254,10 @@ export class ClaimDesk {
       if (groups?.size === 0) this.#groupsOfQueue.delete(queueKey(name));
     }
   }
+}
+
+function newWaiter(told: Pick<Waiter, 'claim' | 'group' | 'resolve' | 'reject' | 'arrival'>): Waiter {
+  return { ...told, served: false, leaving: told.claim.waitMs === 0, gone: false, superseded: false, onAnswered: [] };
 }
 
 function slotOf({ claim }: Waiter): ClaimSlot {

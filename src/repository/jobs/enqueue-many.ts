@@ -95,6 +95,8 @@ async function resolveDuplicates(
 function duplicateOutcome(item: EnqueueItem, duplicate: Duplicate, job: Job | null): EnqueueOutcome | null {
   if (duplicate.namespace !== item.queue.namespace) return { kind: 'id_taken' };
   if (job === null) return null;
+  // Nobody else knows an id that was minted here: a former try of this very item committed, and its answer was lost.
+  if (item.spec.jobId === null && job.jobId === item.jobId) return { kind: 'enqueued', job };
   return { kind: 'duplicate', job, sameContent: Buffer.from(duplicate.digest).equals(item.digest) };
 }
 

@@ -29,13 +29,13 @@ const input = sql`i as materialized (
            non_retryable_codes, payload, detail, scheduled_detail)
       order by n offset 0) b)`;
 
-/** Keys in key order and records in id order: opposite orders deadlock. */
+/** Keys in key order and records in id order: opposite orders deadlock. Of equal keys the first in the batch wins. */
 const records = sql`k as (
   insert into stint.idem (shard, queue_id, key, job, until_terminal, expires_at)
   select ${shard}, queue_id, key, id, until_terminal, c.now + ttl_ms * interval '1 millisecond' from i, c
    where key is not null
      and not (client_minted and exists (select 1 from stint.job o where o.shard = ${shard} and o.id = i.id))
-   order by queue_id, key
+   order by queue_id, key, n
   on conflict (shard, queue_id, key) do nothing
   returning job),
 j as (

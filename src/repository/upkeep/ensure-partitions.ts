@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Micros } from '../../domain/job.ts';
+import { StoreError } from '../../engine/ports/store-error.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { instant } from '../row.ts';
@@ -14,8 +15,18 @@ const ensurePartitionsStatement = statement<'now'>(
 
 const databaseTimeStatement = statement<'now'>('database-time', sql`with ${clock} select c.now from c`);
 
+/** Replicas that start together take turns: so often each waits for a lock (250 ms each), then it says what is wrong. */
+const MAX_TURNS = 40;
+
 export async function ensurePartitions(run: Run, now: string | null): Promise<void> {
-  await run(ensurePartitionsStatement, { now });
+  for (let turn = 1; ; turn += 1) {
+    try {
+      await run(ensurePartitionsStatement, { now });
+      return;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'contended' || turn === MAX_TURNS) throw error;
+    }
+  }
 }
 
 export async function databaseTime(run: Run, now: string | null): Promise<Micros> {

@@ -18,8 +18,8 @@ import { jobOfX } from '../job-record.ts';
 import { int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** How many to take from each queue: one queue gives all that is wanted. */
-const shareOfOne = sql`share as materialized (
+/** How many to take from each queue: each gives all that is wanted, so that more may be locked than are taken. */
+const shareOfEach = sql`share as materialized (
   select queue_id, ${param('wanted')}::int as lim from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
 
 /** Several queues are one backlog: the best `wanted` of all of them say how many each gives. No lock is taken to count. */
@@ -39,8 +39,8 @@ function claimText(share: SQL): SQL {
       select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
        where r.shard = ${shard} and r.queue_id = s.queue_id order by r.rank, r.ord limit s.lim for update skip locked) x),
   fitting as materialized (
-    select tid from (select tid, size, sum(size) over (order by rank, ord) as total from picked) w
-     where total - size < ${LIMITS.responseBytes - LIMITS.payloadBytes}::int),
+    select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked window o as (order by rank, ord)) w
+     where total - size < ${LIMITS.responseBytes - LIMITS.payloadBytes}::int and place <= ${param('wanted')}::int),
   taken as (
     delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
   given as materialized (
@@ -74,7 +74,7 @@ function claimText(share: SQL): SQL {
 
 type ClaimParam = 'now' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
 
-const claimStatement = statement<ClaimParam>('claim', claimText(shareOfOne));
+const claimStatement = statement<ClaimParam>('claim', claimText(shareOfEach));
 const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
 
 /** Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. */
@@ -85,7 +85,7 @@ export async function claim(
   slots: readonly ClaimSlot[],
 ): Promise<readonly (readonly ClaimedJob[])[]> {
   const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
-  const rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, {
+  const values = {
     now,
     queueIds: plainArray(queues.map((queue) => queue.id)),
     wanted: slotOf.length,
@@ -96,7 +96,10 @@ export async function claim(
     durations: plainArray(slots.map((slot) => slot.leaseDurationMs)),
     starts: plainArray(slots.map((slot) => slot.startOnClaim)),
     requests: textArray(slots.map((slot) => slot.requestId)),
-  });
+  };
+  let rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, values);
+  // All that was counted may be in other hands by now, and more lie behind it: nobody would wake a claim for those.
+  if (rows.length === 0 && queues.length > 1) rows = await run(claimStatement, values);
   const given: ClaimedJob[][] = slots.map(() => []);
   for (const row of rows) given[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
   return given;

@@ -1,0 +1,62 @@
+import type { LogChunk, LogPosition } from '../../../src/engine/ports/journal.ts';
+import { EpochEnded, type EventLog, type LogReader } from '../../../src/engine/ports/event-log.ts';
+import type { JobEvent } from '../../../src/domain/event.ts';
+
+const EPOCH = { number: 1, id: '9b2e1c1e-6a7c-4a3f-8a57-000000000001' };
+
+function positionAfter(chunks: number): LogPosition {
+  return { epoch: EPOCH, seen: `1:${chunks + 1}:`, window: null };
+}
+
+/** A log whose chunks come when the test says so. */
+export class ScriptedLog implements EventLog {
+  readonly #chunks: LogChunk[] = [];
+  #ended = false;
+  #wake: () => void = () => undefined;
+  closed = 0;
+
+  /** What was committed comes as one chunk. */
+  tell(...events: readonly JobEvent[]): void {
+    const n = this.#chunks.length;
+    const logged = events.map((event, index) => ({ event, next: { epoch: 1, n, offset: index + 1 } }));
+    const [seenBefore, position] = [positionAfter(n).seen, positionAfter(n + 1)];
+    this.#chunks.push({ events: logged, seenBefore, upTo: position.seen ?? '', position, complete: true });
+    this.#wake();
+  }
+
+  endEpoch(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  readFrom(): Promise<LogReader> {
+    let read = 0;
+    const next = async (signal: AbortSignal): Promise<LogChunk | null> => {
+      while (!signal.aborted) {
+        if (this.#ended) throw new EpochEnded();
+        const chunk = this.#chunks[read];
+        if (chunk !== undefined) {
+          read += 1;
+          return chunk;
+        }
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+          signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+      }
+      return null;
+    };
+    return Promise.resolve({
+      next,
+      get position() {
+        return positionAfter(read);
+      },
+      close: () => void (this.closed += 1),
+    });
+  }
+
+  epoch = () => Promise.resolve(EPOCH);
+  watch = () => Promise.reject(new Error('nobody watches'));
+  keepReading = () => ({ close: () => undefined });
+  committed = () => undefined;
+}

@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { UpkeepRound } from '../../../src/engine/ports/repository.ts';
+import { Upkeep } from '../../../src/engine/upkeep/upkeep.ts';
+import { settled } from '../lane.ts';
+
+const round = (count: number): UpkeepRound => ({ count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [] });
+
+function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'ensurePartitions', () => Promise<never>>> = {}) {
+  const asked: string[] = [];
+  const rounds: UpkeepRound[] = [];
+  const failures: unknown[] = [];
+  const note = (name: string, answer: UpkeepRound) => async () => {
+    asked.push(name);
+    return answer;
+  };
+  const upkeep = new Upkeep({
+    repository: {
+      promoteDue: note('promote', round(2)),
+      expireLeases: note('expire', round(5)),
+      ensurePartitions: async () => void asked.push('partitions'),
+      ...told,
+    },
+    onRound: (one) => rounds.push(one),
+    onFailure: (what, error) => failures.push([what, error]),
+  });
+  return { upkeep, asked, rounds, failures };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+async function pass(milliseconds: number): Promise<void> {
+  vi.advanceTimersByTime(milliseconds);
+  await settled();
+}
+
+describe('upkeep', () => {
+  it('makes partitions before anything else, and again every hour', async () => {
+    const { upkeep, asked } = upkeepOf();
+    await upkeep.start();
+    expect(asked).toEqual(['partitions']);
+    await pass(0);
+    expect(asked).toEqual(['partitions', 'promote', 'expire']);
+    for (let minute = 0; minute < 61; minute += 1) await pass(60_000);
+    expect(asked.filter((one) => one === 'partitions')).toHaveLength(2);
+    await upkeep.stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('does not start without partitions', async () => {
+    const { upkeep, asked } = upkeepOf({ ensurePartitions: async () => Promise.reject(new Error('away')) });
+    await expect(upkeep.start()).rejects.toThrow('away');
+    expect(asked).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('runs one round of each on demand, and tells the counts', async () => {
+    const { upkeep, asked, rounds } = upkeepOf();
+    expect(await upkeep.runNow()).toEqual({ promoted: 2, expired: 5 });
+    expect(asked).toEqual(['promote', 'expire']);
+    expect(rounds).toEqual([round(2), round(5)]);
+  });
+
+  it('promotes sooner when a job is due, and leaves expiry alone', async () => {
+    const { upkeep, asked } = upkeepOf();
+    await upkeep.start();
+    await pass(0);
+    upkeep.dueIn(200);
+    await pass(200);
+    expect(asked.slice(1)).toEqual(['promote', 'expire', 'promote']);
+    await upkeep.stop();
+  });
+
+  it('says which of its rounds failed, while the other goes on', async () => {
+    const failure = new Error('away');
+    const { upkeep, asked, failures } = upkeepOf({ promoteDue: async () => Promise.reject(failure) });
+    await upkeep.start();
+    await pass(0);
+    await pass(1_000);
+    expect(failures).toEqual([
+      ['promote due jobs', failure],
+      ['promote due jobs', failure],
+    ]);
+    expect(asked).toEqual(['partitions', 'expire', 'expire']);
+    await upkeep.stop();
+  });
+});

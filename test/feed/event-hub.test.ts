@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { JobEvent } from '../../src/domain/event.ts';
+import { EpochEnded } from '../../src/engine/ports/event-log.ts';
+import { EventHub } from '../../src/feed/event-hub.ts';
+import { event, jobId, MemoryJournal } from './memory-journal.ts';
+
+/** Rings reach nobody but the test. */
+class HandBell {
+  rings = 0;
+  onRing: () => void = () => undefined;
+  ring = () => void (this.rings += 1);
+  listen = (onRing: () => void) => {
+    this.onRing = onRing;
+    return Promise.resolve();
+  };
+  close = () => Promise.resolve();
+}
+
+const patient = () => AbortSignal.timeout(10_000);
+
+describe('the hub', () => {
+  let journal: MemoryJournal;
+  let bell: HandBell;
+  let hub: EventHub;
+  let seen: JobEvent[];
+  let newEpochs: number;
+  let failures: unknown[];
+
+  beforeEach(async () => {
+    [journal, bell, seen, newEpochs, failures] = [new MemoryJournal(), new HandBell(), [], 0, []];
+    hub = new EventHub({
+      journal,
+      doorbell: bell,
+      onEvents: (events) => seen.push(...events),
+      onNewEpoch: () => (newEpochs += 1),
+      onFailure: (error) => failures.push(error),
+    });
+    await hub.start();
+  });
+  afterEach(() => hub.stop());
+
+  it('rings for the other replicas when something was committed here', () => {
+    hub.committed();
+    expect(bell.rings).toBe(1);
+  });
+
+  it('looks when another replica rings', async () => {
+    const reader = await hub.readFrom('now');
+    journal.commit(event(1));
+    bell.onRing();
+    const chunk = await reader.next(patient());
+    expect(chunk?.events.map((logged) => logged.event.jobId)).toEqual([jobId(1)]);
+    reader.close();
+  });
+
+  it('looks without being told to', async () => {
+    const watch = await hub.watch(jobId(1));
+    journal.commit(event(1));
+    await watch.changed(patient());
+    expect(seen).toHaveLength(1);
+    watch.close();
+  });
+
+  it('does not read while nobody wants events, and then begins at its own now', async () => {
+    const reader = await hub.readFrom('now');
+    journal.commit(event(1));
+    await hub.refresh();
+    reader.close();
+    await hub.refresh();
+    journal.commit(event(2));
+    const { reads } = journal;
+    hub.committed();
+    bell.onRing();
+    await hub.refresh();
+    expect(journal.reads).toBe(reads);
+    const later = await hub.readFrom('now');
+    journal.commit(event(3));
+    bell.onRing();
+    await later.next(patient());
+    expect(seen.map((one) => one.jobId)).toEqual([jobId(1), jobId(3)]);
+    later.close();
+  });
+
+  it('wakes who watches a job, and nobody else', async () => {
+    const [one, two] = [await hub.watch(jobId(1)), await hub.watch(jobId(2))];
+    const untouched = new AbortController();
+    let woken = false;
+    const other = two.changed(untouched.signal).then(() => (woken = !untouched.signal.aborted));
+    journal.commit(event(1));
+    bell.onRing();
+    await one.changed(patient());
+    untouched.abort();
+    await other;
+    expect(woken).toBe(false);
+    [one, two].forEach((watch) => watch.close());
+  });
+
+  it('keeps a change that comes before it is waited for', async () => {
+    const watch = await hub.watch(jobId(1));
+    journal.commit(event(1));
+    await hub.refresh();
+    await watch.changed(new AbortController().signal);
+    watch.close();
+  });
+
+  it('wakes every watch when the database has begun another history, once it reads in that', async () => {
+    const watch = await hub.watch(jobId(1));
+    journal.beginEpoch();
+    await hub.refresh();
+    await watch.changed(new AbortController().signal);
+    expect(newEpochs).toBe(1);
+    // What was committed before the hub read on is not told again; what comes after it is.
+    journal.commit(event(1));
+    bell.onRing();
+    await watch.changed(patient());
+    watch.close();
+  });
+
+  it('ends every reader when the database has begun another history, also one who waits', async () => {
+    const reader = await hub.readFrom('now');
+    const waiting = reader.next(patient());
+    journal.beginEpoch();
+    bell.onRing();
+    await expect(waiting).rejects.toThrow(EpochEnded);
+    const fresh = await hub.readFrom('now');
+    expect(fresh.position.epoch).toEqual(journal.epoch);
+    [reader, fresh].forEach((one) => one.close());
+  });
+
+  it('opens a reader in the new history at the very look that finds it', async () => {
+    const holding = hub.keepReading();
+    await hub.refresh();
+    journal.beginEpoch();
+    const reader = await hub.readFrom('beginning');
+    expect(reader.position).toEqual({ epoch: journal.epoch, seen: null, window: null });
+    reader.close();
+    holding.close();
+  });
+
+  it('notices another history while nobody wants events', async () => {
+    await hub.refresh();
+    journal.beginEpoch();
+    await hub.refresh();
+    expect(newEpochs).toBe(1);
+  });
+
+  it('goes on where it was after a read that failed', async () => {
+    const reader = await hub.readFrom('now');
+    journal.commit(event(1));
+    journal.failure = new Error('away');
+    bell.onRing();
+    await expect(hub.refresh()).rejects.toThrow('away');
+    journal.failure = null;
+    await hub.refresh();
+    expect(seen.map((one) => one.jobId)).toEqual([jobId(1)]);
+    expect(failures).toContainEqual(new Error('away'));
+    reader.close();
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['a reader', () => hub.readFrom('now')],
+    ['a watch', () => hub.watch(jobId(1))],
+  ])('does not read on for %s that could not be opened', async (_what, open) => {
+    journal.failure = new Error('away');
+    await expect(open()).rejects.toThrow('away');
+    journal.failure = null;
+    await hub.refresh();
+    expect(journal.reads).toBe(0);
+  });
+});

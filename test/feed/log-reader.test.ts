@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import type { LogPosition } from '../../src/engine/ports/journal.ts';
+import type { Junction, LiveTail } from '../../src/feed/live-tail.ts';
+import { FollowingReader } from '../../src/feed/log-reader.ts';
+import { ChunkRing } from '../../src/feed/chunk-ring.ts';
+import { Signal } from '../../src/feed/signal.ts';
+import { event, jobId, MemoryJournal } from './memory-journal.ts';
+
+/** A hub that reads when the test says so, one chunk at a time. */
+class HandTail implements LiveTail {
+  readonly ring = new ChunkRing(1_000);
+  readonly #changed = new Signal();
+  readonly #journal: MemoryJournal;
+  #at: LogPosition;
+  #junction: Junction;
+  waits = 0;
+
+  constructor(journal: MemoryJournal, at: LogPosition) {
+    this.#journal = journal;
+    this.#at = at;
+    this.#junction = { position: at, entry: 0 };
+  }
+
+  async readChunk(): Promise<void> {
+    const chunk = await this.#journal.read(this.#at, null);
+    this.#at = chunk.position;
+    if (chunk.events.length > 0) this.ring.push(chunk);
+    if (chunk.complete) this.#junction = { position: chunk.position, entry: this.ring.end };
+    this.#changed.fire();
+  }
+
+  junction = () => this.#junction;
+  entry = (number: number) => this.ring.at(number);
+  changed = (signal: AbortSignal) => {
+    this.waits += 1;
+    return this.#changed.wait(signal);
+  };
+}
+
+describe('a reader', () => {
+  it('that has overtaken the hub in a long window waits for it, and is told nothing twice', async () => {
+    const journal = new MemoryJournal(2);
+    const start = await journal.head();
+    const tail = new HandTail(journal, start);
+    for (const job of [1, 2, 3, 4, 5]) journal.commit(event(job));
+    const reader = new FollowingReader(tail, journal, start, { close: () => undefined });
+    const told: string[] = [];
+    const next = async () => {
+      const chunk = await reader.next(new AbortController().signal);
+      told.push(...(chunk?.events.map((logged) => logged.event.jobId) ?? []));
+    };
+    await tail.readChunk();
+    await next();
+    // Falls out of the ring, and reads the rest of the window before the hub does.
+    await tail.readChunk();
+    tail.ring.clear();
+    await next();
+    await next();
+    expect(told).toEqual([1, 2, 3, 4, 5].map(jobId));
+    const waiting = next();
+    while (tail.waits === 0) await new Promise((resolve) => setImmediate(resolve));
+    await tail.readChunk();
+    journal.commit(event(6));
+    await tail.readChunk();
+    await waiting;
+    expect(told).toEqual([1, 2, 3, 4, 5, 6].map(jobId));
+  });
+
+  it('moves on with the hub while nothing comes, so that its cursor does not grow old', async () => {
+    const journal = new MemoryJournal();
+    const start = await journal.head();
+    const tail = new HandTail(journal, start);
+    const reader = new FollowingReader(tail, journal, start, { close: () => undefined });
+    journal.commit();
+    await tail.readChunk();
+    const waited = new AbortController();
+    const nothing = reader.next(waited.signal);
+    while (tail.waits === 0) await new Promise((resolve) => setImmediate(resolve));
+    waited.abort();
+    expect(await nothing).toBeNull();
+    expect(reader.position).toEqual(await journal.head());
+  });
+});
