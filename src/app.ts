@@ -14,10 +14,16 @@ import { openStore } from './repository/store.ts';
 /** How long calls may take to end at shutdown. */
 const SHUTDOWN_GRACE_MS = 10_000;
 
+/**
+ * Upkeep asks the database at least once a second: readiness is the age of the last answer. Nothing else decides, so that
+ * one failed task of many does not take a replica out of service, and a database that swallows questions is noticed.
+ */
+const READY_FOR_MS = 5_000;
+
 export interface App {
   /** Where gRPC is served, as host:port. */
   readonly grpcAddress: string;
-  /** False while the database does not answer, and once the stop has begun. */
+  /** True while a round of upkeep has succeeded within the last 5 s; false once the stop has begun. */
   ready(): boolean;
   stop(): Promise<void>;
 }
@@ -33,18 +39,18 @@ export interface AppOptions {
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK }: AppOptions): Promise<App> {
   const store = await openStore({ url: databaseUrl, clock, random: Math.random });
-  let healthy = true;
+  let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
-    healthy = false;
     logger.warn({ err: error, what }, 'background work failed, and will be tried again');
   };
   const onHealthy = () => {
-    healthy = true;
+    answeredAt = performance.now();
   };
   const hub = new EventHub({
     journal: store.journal,
     doorbell: store.doorbell,
     onEvents: (events) => engine.onEvents(events),
+    onBegin: () => engine.onBegin(),
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => onFailure('feed', error),
   });
@@ -65,11 +71,13 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
   try {
     await hub.start();
     await engine.start();
+    // The start itself asks, and the first round comes right behind it.
+    onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
-      ready: () => healthy && !stopping,
+      ready: () => !stopping && performance.now() - answeredAt < READY_FOR_MS,
       stop: async () => {
         stopping = true;
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });

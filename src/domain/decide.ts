@@ -4,7 +4,7 @@
  */
 import type { EventDetail } from './event.ts';
 import type { Failure, Micros } from './job.ts';
-import { isLive, nextFence } from './lease.ts';
+import { isLive, nextFence, RELEASE_LIMIT } from './lease.ts';
 import { LIMITS } from './limits.ts';
 import { mayRetry, retryDelayMs, type RetryPolicy } from './retry.ts';
 
@@ -51,7 +51,7 @@ export type Command =
 
 export type Decision =
   | { readonly kind: 'applied'; readonly job: TokenState; readonly events: readonly EventDetail[] }
-  | { readonly kind: 'refused'; readonly why: 'lease_lost' | 'not_started' | 'not_due' | 'not_ready' | 'exhausted' };
+  | { readonly kind: 'refused'; readonly why: 'lease_lost' | 'not_started' | 'not_due' | 'not_ready' };
 
 /** A job as it comes into being: its first event is told. */
 export function begin(told: {
@@ -134,7 +134,10 @@ function endByFailure(job: Held, { failure, retryAfterMs, jitterFactor }: Failur
 
 function release(job: Held, delayMs: number, now: Micros): Decision {
   const refunded = job.releases < LIMITS.releasesPerLife;
-  if (!refunded && job.attempt >= job.policy.maxAttempts) return { kind: 'refused', why: 'exhausted' };
+  if (!refunded && job.attempt >= job.policy.maxAttempts) {
+    const failed: EventDetail = { type: 'failed', failure: RELEASE_LIMIT, deadLettered: job.deadLetterEnabled };
+    return applied({ ...moved(job, 1), state: 'FAILED' }, [failed]);
+  }
   const left = { ...moved(job, 1), attempt: refunded ? job.attempt - 1 : job.attempt, releases: job.releases + 1 };
   if (delayMs === 0) return applied({ ...left, state: 'READY' }, [{ type: 'released', runAt: null }]);
   const dueAt = now + delayMs * 1_000;

@@ -53,6 +53,14 @@ export interface JobEvent {
   readonly detail: EventDetail;
 }
 
+/** What an event takes besides what its failure says: names, ids, numbers. */
+const ENVELOPE_BYTES = 512;
+
+/** About what an event takes, in memory as in a message. Three bytes a character, as UTF-8 has at most for a unit of UTF-16. */
+export function eventBytes({ detail }: JobEvent): number {
+  return ENVELOPE_BYTES + ('failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0);
+}
+
 /** The state an event leaves its job in. */
 export function stateAfter(detail: EventDetail): JobState {
   switch (detail.type) {

@@ -1,4 +1,4 @@
-import type { JobId, Micros } from './job.ts';
+import type { Failure, JobId, Micros } from './job.ts';
 import { parseJobId } from './job.ts';
 
 /**
@@ -65,3 +65,11 @@ export function nextFence(fence: bigint, epoch: number): bigint {
   const floor = BigInt(epoch) << 32n;
   return fence + 1n > floor ? fence + 1n : floor;
 }
+
+/** Why a job fails that is released once more than its life allows, with no attempt left. */
+export const RELEASE_LIMIT: Failure = {
+  code: 'stint.release_limit',
+  message: 'released too often, and no attempt is left',
+  details: new Uint8Array(),
+  kind: 'TERMINAL',
+};

@@ -15,7 +15,7 @@ export interface Transition {
 
 /**
  * The state machine: what is not listed here cannot happen. A claim that starts at once is two of these in one commit,
- * claim then start. Where one action leads to two states, the retry policy (fail, expire) or a delay (enqueue, release) decides.
+ * claim then start. Where one action leads to two states, the retry policy (fail, expire), a delay (enqueue, release) or too many releases decide.
  */
 export const TRANSITIONS: readonly Transition[] = [
   { from: null, action: 'enqueue', to: 'READY', event: 'enqueued' },
@@ -35,6 +35,8 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: 'LEASED', action: 'release', to: 'SCHEDULED', event: 'released' },
   { from: 'RUNNING', action: 'release', to: 'READY', event: 'released' },
   { from: 'RUNNING', action: 'release', to: 'SCHEDULED', event: 'released' },
+  { from: 'LEASED', action: 'release', to: 'FAILED', event: 'failed' },
+  { from: 'RUNNING', action: 'release', to: 'FAILED', event: 'failed' },
 ];
 
 export function isAllowed(from: JobState | null, event: BuiltInEventType, to: JobState): boolean {

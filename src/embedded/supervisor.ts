@@ -13,7 +13,10 @@ export const folderLockedExit = 75;
 
 /**
  * Stands between us and Postgres and holds the other end of a pipe. The kernel closes that pipe however we die, and
- * then Postgres shuts down; as long as we live, a line on the pipe is a signal to send.
+ * then Postgres shuts down, cut short where it does not get there by itself (one that was recovering can stay in
+ * "stopping" for ever); as long as we live, a line on the pipe is a signal to send. When Postgres goes earlier, TERM ends
+ * the leash and its nap with it, also between the two lines that begin the nap.
+ * The shell says on the pipe of the log that Postgres was killed; when nobody reads that any more, it must not die of it.
  * The lock on the folder is inherited by each server process, so it is held until the very last of them is gone.
  */
 const script = `
@@ -22,16 +25,26 @@ if command -v flock >/dev/null; then
   flock -n -E ${folderLockedExit} 4
   [ $? -eq ${folderLockedExit} ] && exit ${folderLockedExit}
 fi
-shift
+limit=$2
+shift 2
 "$@" -c ${servicePidSetting}="$PPID" </dev/null >&2 3<&- &
 postgres=$!
 echo "$postgres"
 (
   while read -r signal; do kill -s "$signal" "$postgres"; done
   kill -s INT "$postgres"
+  gone=
+  nap=
+  trap 'gone=yes; kill "$nap"' TERM
+  sleep "$limit" &
+  nap=$!
+  [ "$gone" ] && kill "$nap"
+  wait "$nap"
+  [ "$gone" ] || kill -s QUIT "$postgres"
 ) <&3 4<&- >/dev/null 2>&1 &
 leash=$!
 exec 3<&-
+trap '' PIPE
 wait "$postgres"
 code=$?
 kill "$leash"
@@ -61,7 +74,12 @@ export interface ServerStart {
   /** A pid in the pid file that is known to belong to an unrelated process. */
   readonly stalePid: number | null;
   readonly log: (line: string) => void;
+  /** Whole seconds. Default: 30. */
+  readonly orphanLimitSeconds?: number;
 }
+
+/** A fast shutdown writes one checkpoint; an orphan that has not ended by then recovers at the next start. */
+const ORPHAN_LIMIT_SECONDS = 30;
 
 /** Lines kept to tell why a start failed. */
 const KEPT_LOG_LINES = 20;
@@ -70,8 +88,9 @@ const KEPT_LOG_LINES = 20;
 const LOG_END_WAIT_MS = 500;
 
 export function superviseServer(start: ServerStart): SupervisedServer {
-  const { runner, clusterDir } = start;
-  const command = runner.wrap('/bin/sh', ['-c', script, 'sh', clusterDir, postgresOf(runner.binaries), ...serverArguments(start)]);
+  const { runner, clusterDir, orphanLimitSeconds = ORPHAN_LIMIT_SECONDS } = start;
+  const postgres = [postgresOf(runner.binaries), ...serverArguments(start)];
+  const command = runner.wrap('/bin/sh', ['-c', script, 'sh', clusterDir, String(orphanLimitSeconds), ...postgres]);
   const { uid, gid } = command;
   const child = spawn(command.file, command.args, {
     ...(uid === undefined || gid === undefined ? {} : { uid, gid }),

@@ -5,6 +5,7 @@ import { enqueueBytes } from './jobs/enqueue.ts';
 import type {
   AckItem,
   Applied,
+  AtomicBatch,
   EnqueueItem,
   EnqueueOutcome,
   FailItem,
@@ -13,7 +14,6 @@ import type {
   HeartbeatOutcome,
   LeaseLost,
   ReleaseItem,
-  ReleaseOutcome,
   Repository,
   SettleItem,
   SettleOutcome,
@@ -22,17 +22,22 @@ import type {
 /** One lane for each operation: every mutation goes through one, also a single unary one. */
 export interface Commits {
   readonly enqueues: GroupCommit<EnqueueItem, EnqueueOutcome>;
+  /** All-or-none batches: each is a commit of its own. */
+  readonly atomicEnqueues: GroupCommit<AtomicBatch, readonly EnqueueOutcome[]>;
   readonly starts: GroupCommit<SettleItem, Applied | LeaseLost>;
   readonly heartbeats: GroupCommit<HeartbeatItem, HeartbeatOutcome>;
   readonly acks: GroupCommit<AckItem, SettleOutcome>;
   readonly fails: GroupCommit<FailItem, FailOutcome>;
-  readonly releases: GroupCommit<ReleaseItem, ReleaseOutcome>;
+  readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
   /** Reads gather in the same way: a thousand woken waits are two statements. */
   readonly reads: GroupCommit<JobId, Job | null>;
 }
 
 /** Tokens name no namespace: their holders are one tenant. */
 const byToken = { tenantOf: () => '', bytesOf: () => 0 };
+
+/** Each job may carry a result of a mebibyte, and nobody knows before it is read. */
+const MAX_READS = 128;
 
 export function createCommits(repository: Repository, aftermath: Aftermath): Commits {
   /** Wakes whom a commit concerns before its callers are answered. */
@@ -56,6 +61,13 @@ export function createCommits(repository: Repository, aftermath: Aftermath): Com
       bytesOf: enqueueBytes,
       tenantOf: ({ queue }) => queue.namespace,
     }),
+    atomicEnqueues: new GroupCommit<AtomicBatch, readonly EnqueueOutcome[]>({
+      name: 'atomic enqueue',
+      maxItems: 1,
+      commit: (batches) => Promise.all(batches.map(({ items, refuse }) => repository.enqueueAtomic(items, refuse))),
+      bytesOf: ({ items }) => items.reduce((sum, item) => sum + enqueueBytes(item), 0),
+      tenantOf: ({ items }) => items[0]?.queue.namespace ?? '',
+    }),
     starts: new GroupCommit({ ...byToken, name: 'start', commit: telling(repository.startMany) }),
     heartbeats: new GroupCommit<HeartbeatItem, HeartbeatOutcome>({
       ...byToken,
@@ -76,7 +88,7 @@ export function createCommits(repository: Repository, aftermath: Aftermath): Com
       bytesOf: ({ failure }) => failure.message.length + failure.details.byteLength,
     }),
     releases: new GroupCommit({ ...byToken, name: 'release', commit: telling(repository.releaseMany) }),
-    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs }),
+    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs, maxItems: MAX_READS }),
   };
 }
 

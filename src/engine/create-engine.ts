@@ -4,6 +4,7 @@ import { parseLeaseToken } from '../domain/lease.ts';
 import { Aftermath } from './aftermath.ts';
 import { createCommits, idle, type Commits } from './commits.ts';
 import type { Engine } from './engine.ts';
+import { gated } from './gate.ts';
 import { followJob } from './events/follow-job.ts';
 import { listEvents } from './events/list-events.ts';
 import { followLog } from './events/subscribe.ts';
@@ -37,6 +38,8 @@ export interface RunningEngine extends Engine {
   stop(): Promise<void>;
   /** What committed, on whatever replica: wakes those who wait here. */
   onEvents(events: readonly JobEvent[]): void;
+  /** Events come in from here on; what was committed before is not among them. */
+  onBegin(): void;
   /** Another history of the database: what was remembered of the former is forgotten. */
   onNewEpoch(): void;
 }
@@ -53,7 +56,8 @@ interface Core {
   readonly draining: AbortController;
 }
 
-export function createEngine(parts: EngineParts): RunningEngine {
+export function createEngine(given: EngineParts): RunningEngine {
+  const parts = { ...given, repository: gated(given.repository) };
   const core = createCore(parts);
   const { commits, desk, upkeep, draining } = core;
   return {
@@ -76,6 +80,7 @@ export function createEngine(parts: EngineParts): RunningEngine {
       await idle(commits);
     },
     onEvents: (events) => core.aftermath.ofEvents(events),
+    onBegin: () => desk.wakeAll(),
     onNewEpoch: () => core.directory.clear(),
   };
 }
@@ -107,7 +112,7 @@ function createCore(parts: EngineParts): Core {
 
 function jobActions({ parts: { repository, log }, directory, mint, aftermath, commits, draining }: Core): Engine['jobs'] {
   const onEnqueued = aftermath.ofEnqueue.bind(aftermath);
-  const enqueuing = { commits: commits.enqueues, repository, directory, mint, onEnqueued };
+  const enqueuing = { commits: commits.enqueues, atomicCommits: commits.atomicEnqueues, directory, mint, onEnqueued };
   const awaiting = { log, reads: commits.reads, draining: draining.signal };
   return {
     enqueue: (command) => enqueue(enqueuing, command),

@@ -5,7 +5,7 @@
 import { RefusalError } from '../domain/error.ts';
 import { StoreError } from './ports/store-error.ts';
 
-/** Items of one commit. */
+/** Items of one commit, where a lane does not say fewer. */
 const MAX_ITEMS = 512;
 /** Bytes of one commit; a single larger item goes alone. */
 const MAX_BYTES = 1024 * 1024;
@@ -29,6 +29,7 @@ export interface GroupCommitOptions<Item, Outcome> {
   readonly bytesOf: (item: Item) => number;
   /** Whose item it is: waiting items are gathered in turn from all tenants, so that none crowds out another. */
   readonly tenantOf: (item: Item) => string;
+  readonly maxItems?: number;
 }
 
 interface Entry<Item, Outcome> {
@@ -108,11 +109,12 @@ export class GroupCommit<Item, Outcome> {
 
   /** One item of each tenant in turn; who was served goes to the end of the line. */
   #gather(): Entry<Item, Outcome>[] {
+    const { maxItems = MAX_ITEMS } = this.#options;
     const batch: Entry<Item, Outcome>[] = [];
     let bytes = 0;
     for (const [tenant, queue] of this.#waiting) {
       const [next] = queue;
-      if (next !== undefined && (batch.length === MAX_ITEMS || (batch.length > 0 && bytes + next.bytes > MAX_BYTES))) break;
+      if (next !== undefined && (batch.length === maxItems || (batch.length > 0 && bytes + next.bytes > MAX_BYTES))) break;
       this.#waiting.delete(tenant);
       if (next === undefined) continue;
       queue.shift();

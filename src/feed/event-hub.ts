@@ -19,14 +19,17 @@ import { covers } from './snapshot-order.ts';
 const POLL_INTERVAL_MS = 1_000;
 /** Looks in a row are at least so far apart: under load one look then brings many commits. */
 const LOOK_GAP_MS = 5;
-/** Events the ring holds; a reader further behind reads the log. */
+/** What the ring holds; a reader further behind reads the log. */
 const RING_EVENTS = 50_000;
+const RING_BYTES = 32 * 1024 * 1024;
 
 export interface EventHubParts {
   readonly journal: Journal;
   readonly doorbell: Doorbell;
   /** Sees every event that the hub reads, before anybody is woken. */
   readonly onEvents: (events: readonly JobEvent[]) => void;
+  /** Reading begins at the end of the log: nobody is told of what was committed before, so whoever waits for it looks now. */
+  readonly onBegin?: () => void;
   readonly onNewEpoch: () => void;
   readonly onFailure: (error: unknown) => void;
   readonly ringEvents?: number;
@@ -51,7 +54,7 @@ export class EventHub implements EventLog, LiveTail {
 
   constructor(parts: EventHubParts) {
     this.#parts = parts;
-    this.#ring = new ChunkRing(parts.ringEvents ?? RING_EVENTS);
+    this.#ring = new ChunkRing({ maxEvents: parts.ringEvents ?? RING_EVENTS, maxBytes: RING_BYTES });
   }
 
   get watchedJobs(): number {
@@ -179,13 +182,14 @@ export class EventHub implements EventLog, LiveTail {
     this.#meet((await this.#parts.journal.head()).epoch);
   }
 
-  /** Begins behind everything that is committed now. Whoever watches since before is woken: what came meanwhile is not read. */
+  /** Begins behind everything that is committed now. Whoever waits since before is woken: what came meanwhile is not read. */
   async #beginAtEnd(): Promise<LogPosition> {
     const end = await this.#parts.journal.head();
     this.#meet(end.epoch);
     this.#at = end;
     this.#junction = { position: end, entry: this.#ring.end };
     this.#watches.markAll();
+    this.#parts.onBegin?.();
     this.#changed.fire();
     return end;
   }

@@ -12,13 +12,13 @@ const MAX_SEND_BYTES = 4 * LIMITS.responseBytes;
 /** One client's calls at once on one connection: many parked workers share a connection, but not without end. */
 const MAX_STREAMS_PER_CONNECTION = 10_000;
 
-/** Finds a peer that vanished without a word within about a minute, so that its parked claims end. */
+/**
+ * Finds a peer that vanished without a word within about a minute, so that its parked claims and streams end. That is why
+ * connections have no greatest age: past it grpc-js cuts the streams that are open, without the `reconnect` that they are
+ * promised.
+ */
 const KEEPALIVE_MS = 45 * SECOND_MS;
 const KEEPALIVE_TIMEOUT_MS = 15 * SECOND_MS;
-
-/** Connections are renewed, so that clients find new replicas; the grace lets calls of the longest poll end by themselves. */
-const CONNECTION_AGE_MS = 60 * MINUTE_MS;
-const CONNECTION_AGE_GRACE_MS = LIMITS.longPollMs + 30 * SECOND_MS;
 
 /** A connection that nobody uses holds memory for nothing. */
 const CONNECTION_IDLE_MS = 30 * MINUTE_MS;
@@ -35,8 +35,6 @@ const OPTIONS: ServerOptions = {
   'grpc.max_concurrent_streams': MAX_STREAMS_PER_CONNECTION,
   'grpc.keepalive_time_ms': KEEPALIVE_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-  'grpc.max_connection_age_ms': CONNECTION_AGE_MS,
-  'grpc.max_connection_age_grace_ms': CONNECTION_AGE_GRACE_MS,
   'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
   'grpc-node.max_session_memory': SESSION_MEMORY_MIB,
 };

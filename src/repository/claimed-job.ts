@@ -6,11 +6,11 @@ import { parseJobRecord, jobRecordColumns } from './job-record.ts';
 import { bytes, bytesOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
 
-/** Columns of a lease `x` and its job `j`, `q`, with the payload and what the predecessor left. */
+/** Columns of a lease `x` and its job `j`, `q`, with the payload and what a predecessor left: not what this very try has written since. */
 export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, x.attempt, x.fence, x.life, x.seq, x.started_at,
   ${jobRecordColumns}, j.payload,
   case when x.checkpointed then (
-    select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job order by p.fence desc limit 1) end as checkpoint`;
+    select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job and p.fence < x.fence order by p.fence desc limit 1) end as checkpoint`;
 
 export function parseClaimedJob(row: Row): ClaimedJob {
   const record = parseJobRecord(row);

@@ -1,13 +1,13 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { StoreError } from '../engine/ports/store-error.ts';
-import { NO_EPOCH, sqlState, storeError } from './driver-error.ts';
+import { isConnectionLoss, NO_EPOCH, sqlState, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
 import type { Statement, Value } from './statement.ts';
 
 /** Longer than any statement takes, shorter than a caller waits: past it the connection is taken for dead. */
 const QUERY_DEADLINE_MS = 15_000;
-/** Ends on the server before our deadline does, so that a slow query is not taken for a dead connection. */
-const STATEMENT_TIMEOUT_MS = 10_000;
+/** Of a query's deadline, what the server gets: a slow query ends there first, and is not taken for a dead connection. */
+const STATEMENT_SHARE = 2 / 3;
 /** One locked row must not stall the batch it is in. */
 const LOCK_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_S = 5;
@@ -29,6 +29,8 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** `hot` pins plans for the short statements of the request path; `plain` is for upkeep and long reads. */
   readonly settings: 'hot' | 'plain';
+  /** Default: 15 s. */
+  readonly queryDeadlineMs?: number;
   /** Called when the server that answers has no epoch yet; the statement is then tried once more. */
   readonly onNoEpoch?: (() => Promise<void>) | undefined;
 }
@@ -84,13 +86,14 @@ export class Database {
   async #once<T>(work: (client: Sql) => Promise<T>): Promise<T> {
     const client = this.#client;
     let timer: NodeJS.Timeout | undefined;
+    const overdue = new StoreError('unavailable', 'the database did not answer in time');
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new StoreError('unavailable', 'the database did not answer in time')), QUERY_DEADLINE_MS);
+      timer = setTimeout(() => reject(overdue), deadlineOf(this.#options));
     });
     try {
       return await Promise.race([work(client), deadline]);
     } catch (error) {
-      if (isUnavailable(toStoreError(error))) this.#replace(client);
+      if (error === overdue || (isDriverError(error) && isConnectionLoss(error))) this.#replace(client);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -107,12 +110,15 @@ export class Database {
 
 /** What the driver threw, translated; what our own code threw inside a transaction, as it is. */
 function toStoreError(error: unknown): unknown {
-  const fromDriver = error instanceof Error && 'code' in error;
-  return fromDriver ? storeError(error) : error;
+  return isDriverError(error) ? storeError(error) : error;
 }
 
-function isUnavailable(error: unknown): boolean {
-  return error instanceof StoreError && error.kind === 'unavailable';
+function isDriverError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error;
+}
+
+function deadlineOf({ queryDeadlineMs = QUERY_DEADLINE_MS }: DatabaseOptions): number {
+  return queryDeadlineMs;
 }
 
 function runIn(transaction: TransactionSql): Run {
@@ -140,9 +146,9 @@ function connect(options: DatabaseOptions): Sql {
     connection: {
       application_name: options.applicationName,
       TimeZone: 'UTC',
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: Math.floor(deadlineOf(options) * STATEMENT_SHARE),
       lock_timeout: LOCK_TIMEOUT_MS,
-      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: deadlineOf(options),
       ...(options.settings === 'hot' ? HOT_SETTINGS : { jit: 'off' }),
     },
   });

@@ -23,9 +23,15 @@ function connectionError(cause: unknown): StoreError {
   return new StoreError('unavailable', 'the connection to the database failed', { cause });
 }
 
-/** Connection failures (08), resources (53), operator intervention (57), a standby (25006). */
+/** Connection failures (08), resources (53), operator intervention (57), I/O (58), a standby (25006, 55000 while it recovers). */
 function isTransient(code: string): boolean {
-  return code.startsWith('08') || code.startsWith('53') || code.startsWith('57') || code === '25006';
+  return ['08', '53', '57', '58'].some((prefix) => code.startsWith(prefix)) || code === '25006' || code === '55000';
+}
+
+/** Whether the connection itself is gone or of no use: the server ended it, is going down, or never answered. */
+export function isConnectionLoss(cause: unknown): boolean {
+  const code = sqlState(cause);
+  return code === null || code.startsWith('08') || code.startsWith('57P') || code === '25006' || code === '55000';
 }
 
 /** Five characters from the server; null where the server did not answer. */

@@ -2,21 +2,21 @@
  * What follows when a try ends by failure, whoever says so: its holder (fail) or its clock (expiry). The policy decides
  * between another try and the end, and everything is written in the statement that took the lease.
  */
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { EVENT_CODES } from '../domain/event.ts';
 import { retryDelayMs } from './retry-delay.ts';
 import { shard } from './statement.ts';
 
 /**
- * CTEs over `m`, the locked leases with `failure` (jsonb), `failure_code`, `retryable`, `retry_after_ms`, `jitter_factor`
- * and `settlement` beside them. `v` is `m` with the decision: `retry`, `due_at`, `dead_lettered`.
+ * CTEs over the locked leases in `source`, with `failure` (jsonb), `failure_code`, `retryable`, `retry_after_ms`, `jitter_factor`
+ * and `settlement` beside them. `v` is the same with the decision: `retry`, `due_at`, `dead_lettered`.
  */
-export const endedByFailure = sql`p as materialized (
+export const endedByFailure = (source: SQL): SQL => sql`p as materialized (
   select m.*, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
       coalesce(j.initial_backoff_ms, q.initial_backoff_ms) as initial_backoff_ms, coalesce(j.multiplier, q.multiplier) as multiplier,
       coalesce(j.max_backoff_ms, q.max_backoff_ms) as max_backoff_ms, coalesce(j.jitter, q.jitter) as jitter,
       coalesce(j.non_retryable_codes, q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled
-    from m
+    from ${source} m
     cross join lateral (select * from stint.job where shard = ${shard} and id = m.job offset 0) j
     cross join lateral (select * from stint.queue where shard = ${shard} and id = m.queue_id offset 0) q),
 v as materialized (

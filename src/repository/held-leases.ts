@@ -39,22 +39,29 @@ export const deleteHeld = sql`gone as (
 
 export type HeldParam = 'now' | 'n' | 'jobs' | 'fences' | 'secrets';
 
-/** The items to send: sorted by job, each token once; what is named twice is answered by looking afterwards. */
-export function distinctSorted<Item extends SettleItem>(
-  items: readonly Item[],
-): readonly { readonly item: Item; readonly position: number }[] {
+/** An item and its place in the batch. */
+export interface Placed<Item> {
+  readonly item: Item;
+  readonly position: number;
+}
+
+export function placed<Item>(items: readonly Item[]): readonly Placed<Item>[] {
+  return items.map((item, position) => ({ item, position }));
+}
+
+/** What to send: sorted by job, each token once; what is named twice is answered by looking afterwards. */
+export function distinctSorted<Item extends SettleItem>(items: readonly Placed<Item>[]): readonly Placed<Item>[] {
   const seen = new Set<string>();
   return items
-    .map((item, position) => ({ item, position }))
     .filter(({ item }) => !seen.has(tokenKey(item)) && seen.add(tokenKey(item)))
-    .sort((a, b) => (a.item.token.jobId < b.item.token.jobId ? -1 : 1));
+    .toSorted((a, b) => (a.item.token.jobId < b.item.token.jobId ? -1 : 1));
 }
 
 export function tokenKey({ token }: SettleItem): string {
   return `${token.jobId}/${token.fence}/${token.secret}`;
 }
 
-export function heldValues(sorted: readonly { readonly item: SettleItem; readonly position: number }[]) {
+export function heldValues(sorted: readonly Placed<SettleItem>[]) {
   return {
     n: plainArray(sorted.map(({ position }) => position)),
     jobs: plainArray(sorted.map(({ item }) => item.token.jobId)),

@@ -28,14 +28,15 @@ const UPKEEP_BATCH = 500;
 export interface RepositoryParts {
   /** Short statements of the request path. */
   readonly hot: Database;
-  /** Upkeep and long reads, which may take whatever plan suits them. */
+  /** Long reads, which may take whatever plan suits them. */
   readonly slow: Database;
+  readonly upkeep: Database;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-export function createRepository({ hot, slow, clock, random }: RepositoryParts): Repository {
+export function createRepository({ hot, slow, upkeep, clock, random }: RepositoryParts): Repository {
   const now = () => nowValue(clock);
   return {
     resolveQueues: (names) => resolveQueues(hot.run, names),
@@ -55,9 +56,9 @@ export function createRepository({ hot, slow, clock, random }: RepositoryParts):
     history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
     peekQueue: (queue, limit) => peekQueue(hot.run, queue, limit),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
-    promoteDue: () => promoteDue(slow.run, now(), UPKEEP_BATCH),
-    expireLeases: () => expireLeases(slow.run, now(), UPKEEP_BATCH, 0.5 + random() / 2),
-    ensurePartitions: () => ensurePartitions(slow.run, now()),
+    promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),
+    expireLeases: () => expireLeases(upkeep.run, now(), UPKEEP_BATCH, () => 0.5 + random() / 2),
+    ensurePartitions: () => ensurePartitions(upkeep.run, now()),
     databaseTime: () => databaseTime(hot.run, now()),
   };
 }

@@ -11,8 +11,12 @@ import { createRepository } from './repository.ts';
 
 /** One lane an operation, and some for reads. */
 const HOT_CONNECTIONS = 12;
-/** Upkeep, long reads, rings. */
-const SLOW_CONNECTIONS = 4;
+/** Listings and checks: long reads, which must not keep upkeep waiting. */
+const SLOW_CONNECTIONS = 2;
+/** Upkeep and rings. */
+const UPKEEP_CONNECTIONS = 3;
+/** A round of upkeep is short, and what it cannot do in this time it tries again. */
+const UPKEEP_DEADLINE_MS = 5_000;
 /** The feed's reads go one after the other; subscribers who catch up share the second. */
 const FEED_CONNECTIONS = 2;
 
@@ -26,24 +30,26 @@ export interface Store {
 /** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
 export async function openStore({ url, clock, random }: { url: string; clock: Clock; random: () => number }): Promise<Store> {
   await migrate(url);
-  const slow: Database = new Database({
+  const upkeep: Database = new Database({
     url,
-    connections: SLOW_CONNECTIONS,
-    applicationName: 'stint slow',
+    connections: UPKEEP_CONNECTIONS,
+    applicationName: 'stint upkeep',
     settings: 'plain',
-    onNoEpoch: () => openEpoch(slow.run),
+    queryDeadlineMs: UPKEEP_DEADLINE_MS,
+    onNoEpoch: () => openEpoch(upkeep.run),
   });
-  await openEpoch(slow.run);
-  const onNoEpoch = () => openEpoch(slow.run);
+  await openEpoch(upkeep.run);
+  const onNoEpoch = () => openEpoch(upkeep.run);
+  const slow = new Database({ url, connections: SLOW_CONNECTIONS, applicationName: 'stint slow', settings: 'plain', onNoEpoch });
   const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onNoEpoch });
   const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onNoEpoch });
-  const doorbell = createDoorbell(url, slow);
+  const doorbell = createDoorbell(url, upkeep);
   return {
-    repository: createRepository({ hot, slow, clock, random }),
+    repository: createRepository({ hot, slow, upkeep, clock, random }),
     journal: createJournal(feed.run),
     doorbell,
     close: async () => {
-      await Promise.all([doorbell.close(), hot.close(), slow.close(), feed.close()]);
+      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), feed.close()]);
     },
   };
 }

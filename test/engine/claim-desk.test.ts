@@ -1,23 +1,7 @@
 /** Who waits, who is served, who is woken: every statement is answered by hand. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Claimed } from '../../src/engine/engine.ts';
-import { claimedJob, Desk } from './desk.ts';
+import { describe, expect, it } from 'vitest';
+import { Desk, NOTHING, workers, workersOf } from './desk.ts';
 import { settled } from './lane.ts';
-
-const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
-const workersOf = (claimed: Claimed) => claimed.jobs.map(({ job }) => job.workerId);
-const workers = (count: number) => Array.from({ length: count }, (_, index) => `w${index}`);
-
-/** Claims that have all looked once, found nothing, and wait; in this order. */
-async function park(desk: Desk, workerIds: readonly string[], told: Parameters<Desk['claim']>[0] = {}): Promise<Promise<Claimed>[]> {
-  const claims = workerIds.map((workerId) => desk.claim({ ...told, workerId }));
-  await settled();
-  while (desk.unseen > 0) {
-    (await desk.look()).find();
-    await settled();
-  }
-  return claims;
-}
 
 describe('a claim', () => {
   it('gets what is there', async () => {
@@ -66,7 +50,7 @@ describe('a claim', () => {
 
   it('waits until its queue is woken', async () => {
     const desk = new Desk();
-    const [claimed] = await park(desk, ['w']);
+    const [claimed] = await desk.park(['w']);
     desk.wake('q');
     (await desk.look()).find(1);
     expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
@@ -98,8 +82,8 @@ describe('a claim', () => {
   it('is woken by each of its queues, and by no other', async () => {
     const desk = new Desk();
     for (const name of ['a', 'b', 'c']) desk.queues.add(`n/${name}`);
-    const [both] = await park(desk, ['both'], { queues: ['b', 'a'] });
-    const [onlyA] = await park(desk, ['only'], { queues: ['a'] });
+    const [both] = await desk.park(['both'], { queues: ['b', 'a'] });
+    const [onlyA] = await desk.park(['only'], { queues: ['a'] });
     desk.wake('c');
     await settled();
     expect(desk.unseen).toBe(0);
@@ -119,7 +103,7 @@ describe('a claim', () => {
 describe('many who wait', () => {
   it('are served by one statement, in the order in which they came', async () => {
     const desk = new Desk();
-    const claims = await park(desk, workers(5));
+    const claims = await desk.park(workers(5));
     desk.wake('q');
     const look = await desk.look();
     expect(look.workers).toEqual(workers(5));
@@ -134,7 +118,7 @@ describe('many who wait', () => {
 
   it('are served a thousand jobs at a time until nothing is left, and nobody is passed over', async () => {
     const desk = new Desk();
-    const claims = await park(desk, workers(4), { maxJobs: 400 });
+    const claims = await desk.park(workers(4), { maxJobs: 400 });
     desk.wake('q');
     const first = await desk.look();
     expect(first.workers).toEqual(['w0', 'w1']);
@@ -152,11 +136,12 @@ describe('many who wait', () => {
 
   it('cost one statement, not a loop of them, when there is nothing', async () => {
     const desk = new Desk();
-    await park(desk, workers(4), { maxJobs: 1_000 });
+    const waiting = await desk.park(workers(4), { maxJobs: 1_000 });
     desk.wake('q');
     (await desk.look()).find();
     await settled();
     expect(desk.unseen).toBe(0);
+    expect(waiting).toHaveLength(4);
   });
 
   it('are all answered when they do not wait and there is nothing for the first thousand', async () => {
@@ -182,7 +167,7 @@ describe('many who wait', () => {
 
   it('keep the log read as long as there is one of them', async () => {
     const desk = new Desk();
-    const claims = await park(desk, workers(2));
+    const claims = await desk.park(workers(2));
     expect(desk.readers).toBe(1);
     desk.wake('q');
     (await desk.look()).find(1);
@@ -197,7 +182,7 @@ describe('many who wait', () => {
 describe('a statement that fails', () => {
   it('rejects those it served and leaves the others parked', async () => {
     const desk = new Desk();
-    const claims = await park(desk, workers(3), { maxJobs: 500 });
+    const claims = await desk.park(workers(3), { maxJobs: 500 });
     desk.wake('q');
     const look = await desk.look();
     expect(look.workers).toEqual(['w0', 'w1']);
@@ -215,216 +200,10 @@ describe('a statement that fails', () => {
   });
 });
 
-describe('time', () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
-
-  it('ends a wait with EMPTY, and leaves no timer behind', async () => {
-    const desk = new Desk();
-    const [claimed] = await park(desk, ['w'], { waitMs: 2_000 });
-    vi.advanceTimersByTime(1_999);
-    await settled();
-    expect(desk.readers).toBe(1);
-    vi.advanceTimersByTime(1);
-    expect(await claimed).toEqual(NOTHING);
-    expect(desk.readers).toBe(0);
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  it('that runs out during a statement does not lose what the statement brings', async () => {
-    const desk = new Desk();
-    const [claimed] = await park(desk, ['w'], { waitMs: 2_000 });
-    desk.wake('q');
-    const look = await desk.look();
-    vi.advanceTimersByTime(2_000);
-    look.find(1);
-    expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
-  });
-
-  it('that runs out during a statement which brings nothing ends the wait', async () => {
-    const desk = new Desk();
-    const [claimed] = await park(desk, ['w'], { waitMs: 2_000 });
-    desk.wake('q');
-    const look = await desk.look();
-    vi.advanceTimersByTime(2_000);
-    look.find(0);
-    expect(await claimed).toEqual(NOTHING);
-  });
-
-  it('looks again every five seconds, should a wake-up have been lost', async () => {
-    const desk = new Desk();
-    const [claimed] = await park(desk, ['w']);
-    vi.advanceTimersByTime(4_999);
-    await settled();
-    expect(desk.unseen).toBe(0);
-    vi.advanceTimersByTime(1);
-    (await desk.look()).find(0);
-    await settled();
-    vi.advanceTimersByTime(5_000);
-    (await desk.look()).find(1);
-    expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  it('brings a failed look again for those who still wait', async () => {
-    const desk = new Desk();
-    const claims = await park(desk, workers(2), { maxJobs: 1_000 });
-    desk.wake('q');
-    (await desk.look()).crash(new Error('gone'));
-    await expect(claims[0]).rejects.toThrow('gone');
-    await settled();
-    vi.advanceTimersByTime(5_000);
-    const look = await desk.look();
-    expect(look.workers).toEqual(['w1']);
-    look.find(1);
-    expect(await claims[1]).toMatchObject({ decision: 'ASSIGNED' });
-  });
-});
-
-describe('a caller who has gone', () => {
-  it('is answered at once, and the next statement does not serve it', async () => {
-    const desk = new Desk();
-    const gone = new AbortController();
-    const claimed = desk.claim({ workerId: 'gone' }, gone.signal);
-    (await desk.look()).find(0);
-    await settled();
-    const [waiting] = await park(desk, ['waiting']);
-    gone.abort();
-    expect(await claimed).toEqual(NOTHING);
-    desk.wake('q');
-    const look = await desk.look();
-    expect(look.workers).toEqual(['waiting']);
-    look.find(1);
-    await waiting;
-    expect(desk.givenBack).toEqual([]);
-  });
-
-  it('during a statement gives back what that brings, before it is answered', async () => {
-    const desk = new Desk();
-    const gone = new AbortController();
-    const giving = new AbortController();
-    desk.givingBack = new Promise((resolve) => giving.signal.addEventListener('abort', () => resolve()));
-    const claimed = desk.claim({ workerId: 'gone' }, gone.signal);
-    const look = await desk.look();
-    gone.abort();
-    look.find(1);
-    let answered = false;
-    void claimed.then(() => (answered = true));
-    await settled();
-    expect(answered).toBe(false);
-    giving.abort();
-    expect(await claimed).toEqual(NOTHING);
-    expect(desk.givenBack.map(({ job }) => job.workerId)).toEqual(['gone']);
-  });
-
-  it('never parks when it went while its leases were looked for', async () => {
-    const desk = new Desk();
-    const gone = new AbortController();
-    const found = new AbortController();
-    desk.searching = new Promise((resolve) => found.signal.addEventListener('abort', () => resolve()));
-    const claimed = desk.claim({ requestId: 'r' }, gone.signal);
-    gone.abort();
-    found.abort();
-    expect(await claimed).toEqual(NOTHING);
-    await settled();
-    expect(desk.unseen).toBe(0);
-    expect(desk.readers).toBe(0);
-  });
-});
-
-describe('a repeated claim', () => {
-  it('gets the live leases of its request again, without a statement', async () => {
-    const desk = new Desk();
-    const lease = claimedJob('w');
-    desk.leases.set('r', [lease]);
-    expect(await desk.claim({ requestId: 'r' })).toEqual({ jobs: [lease], decision: 'ASSIGNED' });
-    expect(desk.unseen).toBe(0);
-  });
-
-  it('takes the place of the parked one', async () => {
-    const desk = new Desk();
-    const former = desk.claim({ requestId: 'r' });
-    (await desk.look()).find(0);
-    const again = desk.claim({ requestId: 'r' });
-    expect(await former).toEqual(NOTHING);
-    const look = await desk.look();
-    expect(look.workers).toEqual(['w']);
-    look.find(1);
-    expect(await again).toMatchObject({ decision: 'ASSIGNED' });
-  });
-
-  it('takes the place of the parked one also when it names other queues', async () => {
-    const desk = new Desk();
-    desk.queues.add('n/other');
-    const former = desk.claim({ requestId: 'r' });
-    (await desk.look()).find(0);
-    const again = desk.claim({ requestId: 'r', queues: ['other'] });
-    expect(await former).toEqual(NOTHING);
-    desk.wake('q');
-    const look = await desk.look();
-    expect(look.queues).toEqual(['other']);
-    look.find(1);
-    expect(await again).toMatchObject({ decision: 'ASSIGNED' });
-  });
-
-  it('gets what a statement was giving to the former one', async () => {
-    const desk = new Desk();
-    const former = desk.claim({ requestId: 'r' });
-    const look = await desk.look();
-    const again = desk.claim({ requestId: 'r' });
-    await settled();
-    const lease = claimedJob('w');
-    desk.leases.set('r', [lease]);
-    look.find(1);
-    expect(await again).toEqual({ jobs: [lease], decision: 'ASSIGNED' });
-    expect(await former).toEqual(NOTHING);
-    expect(desk.givenBack).toEqual([]);
-    expect(desk.unseen).toBe(0);
-  });
-
-  it('waits until a former one, whose caller has gone, has given back', async () => {
-    const desk = new Desk();
-    const gone = new AbortController();
-    const giving = new AbortController();
-    desk.givingBack = new Promise((resolve) => giving.signal.addEventListener('abort', () => resolve()));
-    const former = desk.claim({ requestId: 'r' }, gone.signal);
-    const look = await desk.look();
-    gone.abort();
-    desk.leases.set('r', [claimedJob('w')]);
-    look.find(1);
-    await settled();
-    const again = desk.claim({ requestId: 'r' });
-    await settled();
-    desk.leases.delete('r');
-    giving.abort();
-    expect(await former).toEqual(NOTHING);
-    (await desk.look()).find(1);
-    expect(await again).toMatchObject({ decision: 'ASSIGNED' });
-  });
-
-  it('of another worker or without an id stands beside it', async () => {
-    const desk = new Desk();
-    const claims = [desk.claim({ requestId: 'r' }), desk.claim({ requestId: 'r', workerId: 'v' }), desk.claim(), desk.claim()];
-    await settled();
-    (await desk.look()).find(0);
-    await settled();
-    while (desk.unseen > 0) (await desk.look()).find();
-    desk.wake('q');
-    const look = await desk.look();
-    expect(look.workers).toHaveLength(4);
-    look.find(1, 1, 1, 1);
-    expect((await Promise.all(claims)).map(({ decision }) => decision)).toEqual(['ASSIGNED', 'ASSIGNED', 'ASSIGNED', 'ASSIGNED']);
-  });
-});
-
 describe('draining', () => {
   it('answers all who wait with EMPTY, and claims nothing any more', async () => {
     const desk = new Desk();
-    const claims = await park(desk, workers(3));
+    const claims = await desk.park(workers(3));
     desk.desk.drain();
     expect(await Promise.all(claims)).toEqual([NOTHING, NOTHING, NOTHING]);
     expect(await desk.claim()).toEqual(NOTHING);

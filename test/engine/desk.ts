@@ -2,12 +2,17 @@ import { parseJobId } from '../../src/domain/job.ts';
 import { formatLeaseToken } from '../../src/domain/lease.ts';
 import { queueKey, type Queue } from '../../src/domain/queue.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/domain/retry.ts';
-import type { Claim } from '../../src/engine/engine.ts';
+import type { Claim, Claimed } from '../../src/engine/engine.ts';
 import type { ClaimedJob, ClaimSlot } from '../../src/engine/ports/repository.ts';
 import { QueueDirectory } from '../../src/engine/queue-directory.ts';
 import { ClaimDesk } from '../../src/engine/workers/claim-desk.ts';
+import { settled } from './lane.ts';
 
-export function claimOf(told: Partial<Claim> = {}): Claim {
+export const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
+export const workersOf = (claimed: Claimed) => claimed.jobs.map(({ job }) => job.workerId);
+export const workers = (count: number) => Array.from({ length: count }, (_, index) => `w${index}`);
+
+function claimOf(told: Partial<Claim> = {}): Claim {
   return {
     namespace: 'n',
     workerId: 'w',
@@ -88,6 +93,17 @@ export class Desk {
   /** Statements that were sent and not looked at. */
   get unseen(): number {
     return this.#sent.length;
+  }
+
+  /** Claims that have all looked once, found nothing, and wait; in this order. */
+  async park(workerIds: readonly string[], told: Partial<Claim> = {}): Promise<Promise<Claimed>[]> {
+    const claims = workerIds.map((workerId) => this.claim({ ...told, workerId }));
+    await settled();
+    while (this.unseen > 0) {
+      (await this.look()).find();
+      await settled();
+    }
+    return claims;
   }
 
   #depart(

@@ -1,4 +1,5 @@
 import { GroupCommit } from '../../src/engine/group-commit.ts';
+import { StoreError, type StoreErrorKind } from '../../src/engine/ports/store-error.ts';
 
 export interface Item {
   readonly name: string;
@@ -51,4 +52,33 @@ export class Lane {
 /** Until every promise that can go on has gone on: nothing here waits for a timer or for the network. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+export const items = (count: number, told: { tenant?: string; bytes?: number } = {}) =>
+  Array.from({ length: count }, (_, index) => item(`${told.tenant ?? ''}${index}`, told));
+
+/** What became of it: its answer, the kind of its store error, or its error. */
+export const outcome = (promise: Promise<unknown>) =>
+  promise.then(
+    (value) => value,
+    (error: unknown) => (error instanceof StoreError ? error.kind : error),
+  );
+
+/** Fails whatever holds one of the named items, `times` times each; counts what it was asked for. */
+export function failing(kind: StoreErrorKind, bad: readonly string[], times = Number.POSITIVE_INFINITY) {
+  const left = new Map(bad.map((name) => [name, times]));
+  const batches: string[][] = [];
+  const group = new GroupCommit<Item, string>({
+    name: 'lane',
+    bytesOf: ({ bytes }) => bytes,
+    tenantOf: ({ tenant }) => tenant,
+    commit: async (sent) => {
+      batches.push(sent.map(({ name }) => name));
+      const hit = sent.filter(({ name }) => (left.get(name) ?? 0) > 0);
+      for (const { name } of hit) left.set(name, (left.get(name) ?? 0) - 1);
+      if (hit.length > 0) throw new StoreError(kind, 'no');
+      return sent.map(({ name }) => name.toUpperCase());
+    },
+  });
+  return { group, batches };
 }

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Job, JobId } from '../../src/domain/job.ts';
+import type { Job, JobId, JobState } from '../../src/domain/job.ts';
 import { GroupCommit } from '../../src/engine/group-commit.ts';
 import { awaitTerminal, type AwaitParts } from '../../src/engine/jobs/await-terminal.ts';
 import { query } from './follower.ts';
@@ -115,14 +115,14 @@ describe('an await', () => {
     const jobId = await enqueue(engine, namespace);
     const states = (includeProgress: boolean) => engine.jobs.awaitTerminal({ namespace, jobId, includeProgress, afterLife: 0 }, never());
     const [all, ends] = [states(true), states(false)];
-    const next = async () => (await all.next()).value?.job.state;
-    expect(await next()).toBe('READY');
+    const expectState = async (state: JobState) => expect((await all.next()).value).toMatchObject({ job: { state }, terminal: false });
+    await expectState('READY');
     const told = statesOf(ends);
     const [taken] = await claim(engine, namespace, { startOnClaim: false });
     if (taken === undefined) throw new Error('nothing was claimed');
-    expect(await next()).toBe('LEASED');
+    await expectState('LEASED');
     await engine.workers.start(taken.token);
-    expect(await next()).toBe('RUNNING');
+    await expectState('RUNNING');
     await ack(engine, taken.token);
     expect((await all.next()).value).toMatchObject({ job: { state: 'SUCCEEDED' }, terminal: true });
     expect((await all.next()).done).toBe(true);

@@ -23,15 +23,17 @@ describe('the hub', () => {
   let bell: HandBell;
   let hub: EventHub;
   let seen: JobEvent[];
+  let begins: number;
   let newEpochs: number;
   let failures: unknown[];
 
   beforeEach(async () => {
-    [journal, bell, seen, newEpochs, failures] = [new MemoryJournal(), new HandBell(), [], 0, []];
+    [journal, bell, seen, begins, newEpochs, failures] = [new MemoryJournal(), new HandBell(), [], 0, 0, []];
     hub = new EventHub({
       journal,
       doorbell: bell,
       onEvents: (events) => seen.push(...events),
+      onBegin: () => (begins += 1),
       onNewEpoch: () => (newEpochs += 1),
       onFailure: (error) => failures.push(error),
     });
@@ -79,6 +81,36 @@ describe('the hub', () => {
     await later.next(patient());
     expect(seen.map((one) => one.jobId)).toEqual([jobId(1), jobId(3)]);
     later.close();
+  });
+
+  it('says whenever it begins to read: nobody is told of what was committed before', async () => {
+    const first = hub.keepReading();
+    await hub.refresh();
+    await hub.refresh();
+    expect(begins).toBe(1);
+    first.close();
+    await hub.refresh();
+    const second = hub.keepReading();
+    await hub.refresh();
+    expect(begins).toBe(2);
+    journal.beginEpoch();
+    await hub.refresh();
+    expect(begins).toBe(3);
+    second.close();
+  });
+
+  it('lets go of large events long before there are many', async () => {
+    const holding = hub.keepReading();
+    await hub.refresh();
+    const failure = { code: 'c', message: '', details: new Uint8Array(1024 * 1024), kind: 'TERMINAL' as const };
+    const failed = event(1, { state: 'FAILED', detail: { type: 'failed', failure, deadLettered: true } });
+    for (const count of [30, 30]) {
+      journal.commit(...Array.from({ length: count }, () => failed));
+      await hub.refresh();
+    }
+    expect(hub.entry(0)).toBe('gone');
+    expect(hub.entry(1)).toMatchObject({ complete: true });
+    holding.close();
   });
 
   it('wakes who watches a job, and nobody else', async () => {

@@ -7,7 +7,7 @@ export function keyOf({ jobId, sequence }: Pick<JobEvent, 'jobId' | 'sequence'>)
   return `${jobId}/${sequence}`;
 }
 
-export const EVERYTHING = { kind: 'everything' } as const;
+const EVERYTHING = { kind: 'everything' } as const;
 export const FROM_BEGINNING = { kind: 'from_beginning' } as const;
 export const FROM_NOW = { kind: 'from_now' } as const;
 

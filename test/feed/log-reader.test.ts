@@ -8,7 +8,7 @@ import { event, jobId, MemoryJournal } from './memory-journal.ts';
 
 /** A hub that reads when the test says so, one chunk at a time. */
 class HandTail implements LiveTail {
-  readonly ring = new ChunkRing(1_000);
+  readonly ring = new ChunkRing({ maxEvents: 1_000, maxBytes: Number.POSITIVE_INFINITY });
   readonly #changed = new Signal();
   readonly #journal: MemoryJournal;
   #at: LogPosition;
@@ -71,13 +71,18 @@ describe('a reader', () => {
     const start = await journal.head();
     const tail = new HandTail(journal, start);
     const reader = new FollowingReader(tail, journal, start, { close: () => undefined });
+    const nothing = async () => {
+      const [waited, waits] = [new AbortController(), tail.waits];
+      const waiting = reader.next(waited.signal);
+      while (tail.waits === waits) await new Promise((resolve) => setImmediate(resolve));
+      waited.abort();
+      expect(await waiting).toBeNull();
+    };
+    await nothing();
+    expect(reader.position).toEqual(start);
     journal.commit();
     await tail.readChunk();
-    const waited = new AbortController();
-    const nothing = reader.next(waited.signal);
-    while (tail.waits === 0) await new Promise((resolve) => setImmediate(resolve));
-    waited.abort();
-    expect(await nothing).toBeNull();
+    await nothing();
     expect(reader.position).toEqual(await journal.head());
   });
 });

@@ -24,12 +24,15 @@ export interface ReplicaOptions {
   readonly ringEvents?: number;
   /** Neither rings nor hears: polling is all that is left. */
   readonly deaf?: boolean;
+  /** What stands between the replica and its storage. */
+  readonly through?: (store: Store) => Store;
 }
 
 const DEAF: Doorbell = { ring: () => undefined, listen: () => Promise.resolve(), close: () => Promise.resolve() };
 
-export async function startReplica(database: TestDatabase, { ringEvents, deaf = false }: ReplicaOptions = {}): Promise<Replica> {
-  const store = await openStore({ url: database.url, clock: DATABASE_CLOCK, random: () => 0 });
+export async function startReplica(database: TestDatabase, options: ReplicaOptions = {}): Promise<Replica> {
+  const { ringEvents, deaf = false, through = (store) => store } = options;
+  const store = through(await openStore({ url: database.url, clock: DATABASE_CLOCK, random: () => 0 }));
   await store.repository.ensurePartitions();
   const reads: { from: LogPosition; upTo: string | null }[] = [];
   const seen: JobEvent[] = [];
@@ -44,6 +47,7 @@ export async function startReplica(database: TestDatabase, { ringEvents, deaf = 
       seen.push(...events);
       engine.onEvents(events);
     },
+    onBegin: () => engine.onBegin(),
     onNewEpoch: () => {
       newEpochs += 1;
       engine.onNewEpoch();

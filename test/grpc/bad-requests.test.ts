@@ -19,6 +19,7 @@ import { awaitTerminal } from '../../src/grpc/jobs/await-terminal.ts';
 import { enqueue } from '../../src/grpc/jobs/enqueue.ts';
 import { getJob } from '../../src/grpc/jobs/get-job.ts';
 import { listJobs } from '../../src/grpc/jobs/list-jobs.ts';
+import { formatPageToken } from '../../src/grpc/page-token.ts';
 import { checkInvariants } from '../../src/grpc/queues/check-invariants.ts';
 import { getQueue } from '../../src/grpc/queues/get-queue.ts';
 import { peekQueue } from '../../src/grpc/queues/peek-queue.ts';
@@ -211,6 +212,46 @@ const unserved: [string, () => Promise<unknown>][] = [
   ['queue', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ queue: 'q' }), anyCall())],
   ['job_id', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ jobId }), anyCall())],
 ];
+
+const zeros = '00000000-0000-0000-0000-000000000000';
+const positionOf = (position: string) =>
+  CheckInvariantsRequest.fromPartial({ pageToken: formatPageToken(['CheckInvariants', 'default'], position) });
+
+describe('a forged position of CheckInvariants', () => {
+  it.each([
+    'jobs xyz',
+    'jobs',
+    `jobs ${zeros} `,
+    `jobs ${zeros.slice(1)}`,
+    `held ${zeros}0`,
+    'held 1:2:3',
+    `nonsense ${zeros}`,
+    'nonsense',
+    `ready ${zeros}`,
+    'ready 0:0',
+    'ready 0:0:0:0',
+    'ready 0:0:',
+    'ready 0x1:0:0',
+    'ready 2147483648:0:0',
+    'ready 0:9223372036854775808:0',
+    'ready 0:0:-9223372036854775809',
+  ])('is refused, neither followed nor answered as sound: %s', async (position) => {
+    const refusal = await refusalOf(checkInvariants(engine)(positionOf(position), anyCall()));
+    expect(refusal).toMatchObject({ kind: 'invalid_field', violations: [{ field: 'page_token' }] });
+  });
+
+  it.each([`jobs ${zeros}`, `jobs ${jobId}`, `held ${jobId}`, 'ready 0:0:0', 'ready 2147483647:-2147483648:9223372036854775807'])(
+    'is told from one of ours: %s',
+    async (position) => {
+      const followed: (string | null)[] = [];
+      const reached = stubEngine({
+        queues: { checkInvariants: async ({ after }) => (followed.push(after), { violations: [], next: null }) },
+      });
+      await checkInvariants(reached)(positionOf(position), anyCall());
+      expect(followed).toEqual([position]);
+    },
+  );
+});
 
 describe('an option that is not served', () => {
   it.each(unserved)('is refused, not ignored: %s', async (what, answer) => {

@@ -80,7 +80,7 @@ describe('one key', () => {
 
 describe('five hundred keys', () => {
   it('brought twice at once in opposite orders make one job each, without a deadlock', async () => {
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const keys = Array.from({ length: 500 }, (_, index) => keyed(`${round}-${index}`));
       const [forth, back] = await Promise.all([
         replicas[0].enqueueMany(keys.map((told) => stage.item(queue, told))),
@@ -89,13 +89,13 @@ describe('five hundred keys', () => {
       expect(fresh([...forth, ...back])).toHaveLength(500);
       expect(forth.map(idOf)).toEqual([...back].reverse().map(idOf));
     }
-    expect(await counts()).toEqual({ jobs: 2_500, keys: 2_500, ready: 2_500 });
+    expect(await counts()).toEqual({ jobs: 1_500, keys: 1_500, ready: 1_500 });
   });
 });
 
 describe('five hundred ids of the client', () => {
   it('brought twice at once in opposite orders make one job each, without a deadlock', async () => {
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const ids = Array.from({ length: 500 }, () => stage.mint.mint());
       const [forth, back] = await Promise.all([
         replicas[0].enqueueMany(ids.map((jobId) => stage.item(queue, { jobId }))),
@@ -104,7 +104,7 @@ describe('five hundred ids of the client', () => {
       expect(fresh([...forth, ...back])).toHaveLength(500);
       expect([...forth.map(idOf), ...back.map(idOf).reverse()]).toEqual([...ids, ...ids]);
     }
-    expect(await counts()).toMatchObject({ jobs: 2_500, ready: 2_500 });
+    expect(await counts()).toMatchObject({ jobs: 1_500, ready: 1_500 });
   });
 });
 

@@ -64,7 +64,7 @@ async function* jobMessages(parts: FollowJobParts, following: Following, signal:
       pace.told();
     }
     if (after < history.latestSequence) continue;
-    // No longer than to the next checkpoint, and then the history is read again: every hint may have been lost.
+    // At the next checkpoint at the latest the history is read again: every hint may have been lost.
     await changedWithin(watch, signal, pace.remainingMs());
   }
 }

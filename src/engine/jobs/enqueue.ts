@@ -3,18 +3,14 @@ import { jobIdTimeMs, jobSizeBytes, type JobSpec } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Enqueued, EnqueueBatch } from '../engine.ts';
 import type { GroupCommit } from '../group-commit.ts';
-import type { EnqueueItem, EnqueueOutcome, Repository } from '../ports/repository.ts';
-import { StoreError } from '../ports/store-error.ts';
+import type { AtomicBatch, EnqueueItem, EnqueueOutcome } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 import { contentDigest } from './content-digest.ts';
 import type { JobIdMint } from './mint-job-id.ts';
 
-/** Tries of an atomic batch; each time somebody else has won, or has held a row for 250 ms. */
-const MAX_TRIES = 10;
-
 export interface EnqueueParts {
   readonly commits: GroupCommit<EnqueueItem, EnqueueOutcome>;
-  readonly repository: Pick<Repository, 'enqueueAtomic'>;
+  readonly atomicCommits: GroupCommit<AtomicBatch, readonly EnqueueOutcome[]>;
   readonly directory: QueueDirectory;
   readonly mint: JobIdMint;
   /** Told of every committed job, so that who waits for it wakes. */
@@ -52,24 +48,12 @@ export async function enqueueBatch(parts: EnqueueParts, batch: EnqueueBatch): Pr
 
 async function enqueueAtomic(parts: EnqueueParts, items: readonly EnqueueItem[]): Promise<Result<readonly Result<Enqueued>[]>> {
   const judge = (outcomes: readonly EnqueueOutcome[]) => outcomes.map((outcome, index) => answer(specOf(items, index), outcome));
-  const outcomes = await untilDecided(() => parts.repository.enqueueAtomic(items, (found) => judge(found).some((one) => !one.ok)));
+  const outcomes = await parts.atomicCommits.submit({ items, refuse: (found) => judge(found).some((one) => !one.ok) });
   const answers = judge(outcomes);
   const refused = answers.find((one) => !one.ok);
   if (refused !== undefined && !refused.ok) return refused;
   parts.onEnqueued(outcomes);
   return { ok: true, value: answers };
-}
-
-/** What lost a race, or waited too long for a row, did nothing: it is run again. */
-async function untilDecided<T>(commit: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await commit();
-    } catch (error) {
-      const didNothing = error instanceof StoreError && (error.kind === 'conflict' || error.kind === 'contended');
-      if (!didNothing || tries === MAX_TRIES) throw error;
-    }
-  }
 }
 
 function itemOf(mint: JobIdMint, queue: EnqueueItem['queue'] | undefined, spec: JobSpec): EnqueueItem {

@@ -17,6 +17,12 @@ export interface EnqueueItem {
   readonly digest: Uint8Array;
 }
 
+/** All or none. `refuse` looks at the outcomes before the commit; true undoes them. */
+export interface AtomicBatch {
+  readonly items: readonly EnqueueItem[];
+  readonly refuse: (outcomes: readonly EnqueueOutcome[]) => boolean;
+}
+
 export type EnqueueOutcome =
   | { readonly kind: 'enqueued'; readonly job: Job }
   | { readonly kind: 'duplicate'; readonly job: Job; readonly sameContent: boolean }
@@ -89,8 +95,6 @@ export interface NotStarted {
 
 export type SettleOutcome = Applied | LeaseLost | NotStarted;
 export type FailOutcome = (Applied & { readonly decision: FailDecision }) | LeaseLost | NotStarted;
-/** `exhausted`: the life has used up its free releases and its attempts; nothing was changed. */
-export type ReleaseOutcome = Applied | LeaseLost | NotStarted | { readonly kind: 'exhausted' };
 export type HeartbeatOutcome = { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number } | LeaseLost;
 
 export interface JobFilter {
@@ -134,11 +138,7 @@ export interface Repository {
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
   enqueueMany(items: readonly EnqueueItem[]): Promise<readonly EnqueueOutcome[]>;
-  /** All or none. `refuse` looks at the outcomes before the commit; true undoes them. */
-  enqueueAtomic(
-    items: readonly EnqueueItem[],
-    refuse: (outcomes: readonly EnqueueOutcome[]) => boolean,
-  ): Promise<readonly EnqueueOutcome[]>;
+  enqueueAtomic(items: AtomicBatch['items'], refuse: AtomicBatch['refuse']): Promise<readonly EnqueueOutcome[]>;
   getJobs(ids: readonly JobId[]): Promise<readonly (Job | null)[]>;
   getPayload(id: JobId): Promise<Uint8Array | null>;
   listJobs(filter: JobFilter, pageSize: number, after: JobId | null): Promise<JobPage>;
@@ -151,7 +151,7 @@ export interface Repository {
   heartbeatMany(items: readonly HeartbeatItem[]): Promise<readonly HeartbeatOutcome[]>;
   ackMany(items: readonly AckItem[]): Promise<readonly SettleOutcome[]>;
   failMany(items: readonly FailItem[]): Promise<readonly FailOutcome[]>;
-  releaseMany(items: readonly ReleaseItem[]): Promise<readonly ReleaseOutcome[]>;
+  releaseMany(items: readonly ReleaseItem[]): Promise<readonly SettleOutcome[]>;
 
   history(jobId: JobId, afterSequence: number, limit: number): Promise<History | null>;
   peekQueue(queue: Queue, limit: number): Promise<readonly Job[]>;

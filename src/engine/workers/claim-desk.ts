@@ -84,6 +84,11 @@ export class ClaimDesk {
     for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group));
   }
 
+  /** Any queue may have something to claim: hints were missed. */
+  wakeAll(): void {
+    for (const group of this.#groups.values()) this.#serve(group);
+  }
+
   /** Answers everybody; nobody parks any more. */
   drain(): void {
     this.#draining = true;

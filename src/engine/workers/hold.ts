@@ -13,11 +13,9 @@ export async function start(starts: Commits['starts'], token: LeaseToken | null)
   return { ok: true, value: outcome.job };
 }
 
-/** Positional. */
-export function heartbeat(heartbeats: Commits['heartbeats'], beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
-  return Promise.all(
-    beats.map(async ({ token, checkpoint }): Promise<HeartbeatOutcome> =>
-      token === null ? { kind: 'lease_lost' } : heartbeats.submit({ token, checkpoint }),
-    ),
-  );
+/** Positional; accepted as a whole or refused as a whole. */
+export async function heartbeat(heartbeats: Commits['heartbeats'], beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
+  const held = beats.flatMap(({ token, checkpoint }) => (token === null ? [] : [{ token, checkpoint }]));
+  const outcomes = (await heartbeats.submitMany(held)).values();
+  return beats.map(({ token }) => (token === null ? undefined : outcomes.next().value) ?? { kind: 'lease_lost' });
 }

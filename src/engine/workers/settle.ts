@@ -1,87 +1,120 @@
 /** The ends a worker can give its try: ack, fail, release; alone, or many in one call. */
-import type { Refusal, Result } from '../../domain/error.ts';
+import { RefusalError, type Refusal, type Result } from '../../domain/error.ts';
 import type { LeaseToken } from '../../domain/lease.ts';
-import type { Failure } from '../../domain/job.ts';
 import type { Ack, Acked, Fail, Failed, Release, Released, Settled, Settlement } from '../engine.ts';
 import type { GroupCommit } from '../group-commit.ts';
-import type { AckItem, FailItem, FailOutcome, NotStarted, ReleaseItem, ReleaseOutcome, SettleOutcome } from '../ports/repository.ts';
+import type { AckItem, FailItem, FailOutcome, NotStarted, ReleaseItem, SettleOutcome } from '../ports/repository.ts';
 
 export interface SettleParts {
   readonly acks: GroupCommit<AckItem, SettleOutcome>;
   readonly fails: GroupCommit<FailItem, FailOutcome>;
-  readonly releases: GroupCommit<ReleaseItem, ReleaseOutcome>;
+  readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
 const LEASE_LOST: { readonly ok: false; readonly refusal: Refusal } = { ok: false, refusal: { kind: 'lease_lost' } };
+const NOT_HELD: Result<Released> = { ok: true, value: { job: null, outcome: 'NOT_HELD' } };
 
-/** Why a job fails that was released once too often, with no attempt left. */
-const RELEASE_LIMIT: Failure = {
-  code: 'stint.release_limit',
-  message: 'released too often, and no attempt is left',
-  details: new Uint8Array(),
-  kind: 'TERMINAL',
-};
-
-export async function ack(parts: SettleParts, { token, result, contentType }: Ack): Promise<Result<Acked>> {
-  if (token === null) return LEASE_LOST;
-  const outcome = await parts.acks.submit({ token, result, contentType });
-  if (outcome.kind === 'lease_lost') return LEASE_LOST;
-  if (outcome.kind === 'not_started') return refuseUnstarted(outcome, 'ack');
-  return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } };
+export async function ack(parts: SettleParts, command: Ack): Promise<Result<Acked>> {
+  return only(await ackAll(parts, [command]));
 }
 
-export async function fail(parts: SettleParts, { token, failure, retryAfterMs }: Fail): Promise<Result<Failed>> {
-  if (token === null) return LEASE_LOST;
-  const outcome = await parts.fails.submit({ token, failure, retryAfterMs, jitterFactor: jitterFactor(parts) });
-  if (outcome.kind === 'lease_lost') return LEASE_LOST;
-  if (outcome.kind === 'not_started') return refuseUnstarted(outcome, 'fail');
-  return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind), decision: outcome.decision } };
+export async function fail(parts: SettleParts, command: Fail): Promise<Result<Failed>> {
+  return only(await failAll(parts, [command]));
 }
 
-/** Not to hold the lease any more is no error here: the job is not the worker's, as it wished. */
-export async function release(parts: SettleParts, { token, delayMs }: Release): Promise<Result<Released>> {
-  const notHeld: Result<Released> = { ok: true, value: { job: null, outcome: 'NOT_HELD' } };
-  if (token === null) return notHeld;
-  const outcome = await parts.releases.submit({ token, delayMs });
-  switch (outcome.kind) {
-    case 'applied':
-    case 'already_applied':
-      return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } };
-    case 'exhausted':
-      return failExhausted(parts, token, notHeld);
-    case 'lease_lost':
-    case 'not_started':
-      return notHeld;
-  }
+export async function release(parts: SettleParts, command: Release): Promise<Result<Released>> {
+  return only(await releaseAll(parts, [command]));
 }
 
 /** Positional; settlements of one kind are committed together, and none decides over another. */
-export function settle(parts: SettleParts, settlements: readonly Settlement[]): Promise<readonly Settled[]> {
-  return Promise.all(settlements.map((settlement) => settleOne(parts, settlement)));
+export async function settle(parts: SettleParts, settlements: readonly Settlement[]): Promise<readonly Settled[]> {
+  const of = <Kind extends Settlement['kind']>(kind: Kind) =>
+    settlements.filter((one): one is Extract<Settlement, { readonly kind: Kind }> => one.kind === kind);
+  const [acks, fails, releases] = await Promise.all([
+    atTheirPlace(of('ack'), (commands) => ackAll(parts, commands)),
+    atTheirPlace(of('fail'), (commands) => failAll(parts, commands)),
+    atTheirPlace(of('release'), (commands) => releaseAll(parts, commands)),
+  ]);
+  return settlements.map((settlement): Settled => {
+    switch (settlement.kind) {
+      case 'ack':
+        return settled('ack', next(acks));
+      case 'fail':
+        return settled('fail', next(fails));
+      case 'release':
+        return settled('release', next(releases));
+      case 'refused':
+        return settlement;
+    }
+  });
 }
 
-async function settleOne(parts: SettleParts, settlement: Settlement): Promise<Settled> {
-  switch (settlement.kind) {
-    case 'ack':
-      return settled('ack', await ack(parts, settlement));
-    case 'fail':
-      return settled('fail', await fail(parts, settlement));
-    case 'release':
-      return settled('release', await release(parts, settlement));
-    case 'refused':
-      return settlement;
+function ackAll({ acks }: SettleParts, commands: readonly Ack[]): Promise<readonly Result<Acked>[]> {
+  return eachHeld(commands, {
+    lost: LEASE_LOST,
+    submit: (held) => acks.submitMany(held),
+    answer: (outcome) => {
+      if (outcome.kind === 'lease_lost') return LEASE_LOST;
+      if (outcome.kind === 'not_started') return refuseUnstarted(outcome, 'ack');
+      return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } };
+    },
+  });
+}
+
+function failAll({ fails, random }: SettleParts, commands: readonly Fail[]): Promise<readonly Result<Failed>[]> {
+  return eachHeld(commands, {
+    lost: LEASE_LOST,
+    submit: (held) => fails.submitMany(held.map((command) => ({ ...command, jitterFactor: 0.5 + random() / 2 }))),
+    answer: (outcome) => {
+      if (outcome.kind === 'lease_lost') return LEASE_LOST;
+      if (outcome.kind === 'not_started') return refuseUnstarted(outcome, 'fail');
+      return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind), decision: outcome.decision } };
+    },
+  });
+}
+
+/** Not to hold the lease any more is no error here: the job is not the worker's, as it wished. */
+function releaseAll({ releases }: SettleParts, commands: readonly Release[]): Promise<readonly Result<Released>[]> {
+  return eachHeld(commands, {
+    lost: NOT_HELD,
+    submit: (held) => releases.submitMany(held),
+    answer: (outcome) => ('job' in outcome ? { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } } : NOT_HELD),
+  });
+}
+
+/** Those with a token that can be one go down together; the others have lost their lease. Positional. */
+async function eachHeld<Command extends { readonly token: LeaseToken | null }, Outcome, Answer>(
+  commands: readonly Command[],
+  how: {
+    readonly lost: Answer;
+    readonly submit: (held: readonly (Command & { readonly token: LeaseToken })[]) => Promise<readonly Outcome[]>;
+    readonly answer: (outcome: Outcome) => Answer;
+  },
+): Promise<readonly Answer[]> {
+  const held = commands.flatMap((command) => (command.token === null ? [] : [{ ...command, token: command.token }]));
+  const outcomes = (held.length === 0 ? [] : await how.submit(held)).values();
+  return commands.map(({ token }) => (token === null ? how.lost : how.answer(next(outcomes))));
+}
+
+/** A lane that is full refuses its own items; those of the other lanes are answered all the same. */
+async function atTheirPlace<Command, Value>(
+  commands: readonly Command[],
+  run: (commands: readonly Command[]) => Promise<readonly Result<Value>[]>,
+): Promise<Iterator<Result<Value>>> {
+  if (commands.length === 0) return [].values();
+  try {
+    return (await run(commands)).values();
+  } catch (error) {
+    if (!(error instanceof RefusalError)) throw error;
+    const { refusal } = error;
+    return commands.map((): Result<Value> => ({ ok: false, refusal })).values();
   }
 }
 
 function settled<Kind extends 'ack' | 'fail' | 'release', Value>(kind: Kind, result: Result<Value>) {
   return result.ok ? { kind, ...result.value } : { kind: 'refused' as const, refusal: result.refusal };
-}
-
-async function failExhausted(parts: SettleParts, token: LeaseToken, notHeld: Result<Released>): Promise<Result<Released>> {
-  const outcome = await parts.fails.submit({ token, failure: RELEASE_LIMIT, retryAfterMs: null, jitterFactor: 1 });
-  return 'job' in outcome ? { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } } : notHeld;
 }
 
 function refuseUnstarted({ jobId }: NotStarted, action: string): { readonly ok: false; readonly refusal: Refusal } {
@@ -92,6 +125,13 @@ function applied(kind: 'applied' | 'already_applied'): 'APPLIED' | 'ALREADY_APPL
   return kind === 'applied' ? 'APPLIED' : 'ALREADY_APPLIED';
 }
 
-function jitterFactor({ random }: SettleParts): number {
-  return 0.5 + random() / 2;
+function only<Value>([value]: readonly Value[]): Value {
+  if (value === undefined) throw new Error('a settlement has no answer');
+  return value;
+}
+
+function next<Value>(values: Iterator<Value>): Value {
+  const { value, done } = values.next();
+  if (done === true) throw new Error('fewer answers than settlements');
+  return value;
 }

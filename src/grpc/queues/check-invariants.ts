@@ -20,11 +20,35 @@ function readCheckInvariants(fields: Fields, request: CheckInvariantsRequest) {
   fields.unserved('queue', request.queue !== '');
   fields.unserved('job_id', request.jobId !== '');
   const namespace = readNamespace(fields, request.namespace);
-  return {
-    namespace,
-    pageSize: readPageSize(fields, request.pageSize),
-    after: readPageToken(fields, request.pageToken, tokenFilter(namespace)),
-  };
+  const after = readPageToken(fields, request.pageToken, tokenFilter(namespace));
+  if (after !== null && !isPosition(after)) fields.refuse('page_token', 'was not given by this service');
+  return { namespace, pageSize: readPageSize(fields, request.pageSize), after };
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const INTEGER = /^-?\d{1,19}$/;
+
+/** Bits of a queue's id, a rank and a position, as the database holds them. */
+const READY_KEY_BITS = [32, 64, 64];
+
+/**
+ * `jobs` or `held` and a UUID, or `ready` and a token's key. A position that no page ended with is refused here: past the last
+ * pass it would read as *sound*.
+ */
+function isPosition(position: string): boolean {
+  const [pass, key = '', ...rest] = position.split(' ');
+  if (rest.length > 0) return false;
+  if (pass === 'ready') return isReadyKey(key.split(':'));
+  return (pass === 'jobs' || pass === 'held') && UUID.test(key);
+}
+
+function isReadyKey(numbers: readonly string[]): boolean {
+  if (numbers.length !== READY_KEY_BITS.length) return false;
+  return READY_KEY_BITS.every((bits, index) => fitsInto(bits, numbers[index] ?? ''));
+}
+
+function fitsInto(bits: number, text: string): boolean {
+  return INTEGER.test(text) && BigInt.asIntN(bits, BigInt(text)) === BigInt(text);
 }
 
 function tokenFilter(namespace: string): Filter {

@@ -21,10 +21,22 @@ const ROWS_AT_ONCE = 32;
 /** Past it the names of queues are looked up anew. */
 const MAX_REMEMBERED_QUEUES = 10_000;
 
-/** CTE `s`: the statement's own snapshot and the epoch of the server that answers, read together with the rows. */
+/**
+ * CTE `s`: the statement's own snapshot and the epoch of the server that answers, read together with the rows.
+ *
+ * The snapshot is cut off behind the newest journal row it sees. Postgres hands a transaction id out again after a crash
+ * when nothing of it was flushed (one that rolled back, a NOTIFY): taken as it is, the snapshot would call it seen, and
+ * the durable commit that gets it next would be missed. Below a row that is visible, hence flushed, no id comes again.
+ */
 const here = sql`s as materialized (
-  select pg_current_snapshot() as snapshot, e.number as epoch, e.id as epoch_id
-    from stint.epoch e where e.shard = ${shard} and e.number = stint.current_epoch(${shard}))`;
+  select (least(pg_snapshot_xmin(k.taken), k.top)::text || ':' || k.top::text || ':' || coalesce((
+            select string_agg(o.xid::text, ',' order by o.xid) from pg_snapshot_xip(k.taken) as o(xid) where o.xid < k.top), ''))::pg_snapshot as snapshot,
+         k.epoch, k.epoch_id
+    from (
+      select pg_current_snapshot() as taken, e.number as epoch, e.id as epoch_id, coalesce((
+               select (j.xid::text::bigint + 1)::text::xid8 from stint.journal j
+                where j.shard = ${shard} and j.epoch = e.number order by j.xid desc limit 1), '1'::xid8) as top
+        from stint.epoch e where e.shard = ${shard} and e.number = stint.current_epoch(${shard})) k)`;
 
 const unseen = (rows: SQL) => sql`(xid >= ${param('xmax')}::xid8 or xid = any(${param('xip')}::xid8[])) and ${rows}`;
 

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
 import type { Job, JobId, JobState } from '../../domain/job.ts';
 import { plainArray } from '../array.ts';
@@ -51,10 +51,13 @@ const latestAttempt = sql`
 
 /** From `x(n, job)`: joins and columns of a whole job as `parseJob` reads it. */
 export const wholeJobOfX = sql`${jobOfX} ${position} ${places} ${latestAttempt}`;
-export const wholeJobColumns = sql`${jobRecordColumns}, s.state, s.life, s.attempt, s.fence, s.seq, s.due_at, s.until,
+const jobColumns = (result: SQL) => sql`${jobRecordColumns}, s.state, s.life, s.attempt, s.fence, s.seq, s.due_at, s.until,
   case when s.holder <> '' then s.holder else coalesce(a.worker, '') end as worker,
-  case when s.until is null then a.started_at else s.started_at end as started_at, s.finished_at, s.result, s.result_content_type,
+  case when s.until is null then a.started_at else s.started_at end as started_at, s.finished_at, ${result} as result, s.result_content_type,
   coalesce(s.end_failure, f.failure) as failure`;
+export const wholeJobColumns = jobColumns(sql`s.result`);
+/** For listings: a page of results would be a gigabyte. */
+export const jobWithoutResultColumns = jobColumns(sql`null::bytea`);
 
 const getJobsStatement = statement<'n' | 'jobs'>(
   'get-jobs',

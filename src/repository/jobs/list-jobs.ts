@@ -6,7 +6,7 @@ import { textArray } from '../array.ts';
 import type { Run } from '../database.ts';
 import { int, jobId } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
-import { parseJob, wholeJobColumns, wholeJobOfX } from './get-jobs.ts';
+import { parseJob, jobWithoutResultColumns, wholeJobOfX } from './get-jobs.ts';
 
 /** Above every UUIDv7: where a listing of the newest begins. */
 const BEYOND_EVERY_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
@@ -29,8 +29,9 @@ const listJobsStatement = statement<'after' | 'namespace' | 'queue' | 'type' | '
            select id from stint.queue where shard = ${shard} and namespace = ${param('namespace')}::text and name = ${param('queue')}::text))
        order by s.id desc),
     page as (
-      select ${wholeJobColumns} from matching x ${wholeJobOfX}
+      select ${jobWithoutResultColumns} from matching x ${wholeJobOfX}
        where ${param('states')}::text[] is null or s.state = any(${param('states')}::text[])
+       order by x.job desc
        limit ${param('limit')}::int)
     select page.*, t.last, t.scanned from (
       select (select id from scanned order by id limit 1) as last, (select count(*)::int from scanned) as scanned) t

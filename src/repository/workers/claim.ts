@@ -18,19 +18,33 @@ import { jobOfX } from '../job-record.ts';
 import { int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** How many to take from each queue: each gives all that is wanted, so that more may be locked than are taken. */
-const shareOfEach = sql`share as materialized (
-  select queue_id, ${param('wanted')}::int as lim from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
+/** Bytes before the last job of a response: that one may be of any size. */
+const ROOM_BYTES = LIMITS.responseBytes - LIMITS.payloadBytes;
 
-/** Several queues are one backlog: the best `wanted` of all of them say how many each gives. No lock is taken to count. */
+/**
+ * How many to take from each queue: as many of what each has first as fit a response. Counted without locks, and before
+ * any is taken: what were locked and left would be hidden from another claim, and nobody would tell it when it comes back.
+ */
+const shareOfEach = sql`share as materialized (
+  select t.queue_id, (
+      select count(*)::int from (
+        select sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
+          select r.rank, r.ord, r.size from stint.ready r
+           where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) h) w
+       where w.before < ${ROOM_BYTES}) as lim
+    from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
+
+/** Several queues are one backlog: the best of all of them, as many as are wanted and fit, say how many each gives. */
 const shareOfMany = sql`share as materialized (
-  select h.queue_id, count(*)::int as lim from (
-    select u.queue_id from unnest(${param('queueIds')}::int[]) as t(queue_id)
-     cross join lateral (
-       select r.queue_id, r.rank, r.ord from stint.ready r
-        where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) u
-     order by u.rank, u.ord limit ${param('wanted')}::int) h
-   group by h.queue_id order by h.queue_id)`;
+  select w.queue_id, count(*)::int as lim from (
+    select h.queue_id, sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
+      select u.* from unnest(${param('queueIds')}::int[]) as t(queue_id)
+       cross join lateral (
+         select r.queue_id, r.rank, r.ord, r.size from stint.ready r
+          where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) u
+       order by u.rank, u.ord limit ${param('wanted')}::int) h) w
+   where w.before < ${ROOM_BYTES}
+   group by w.queue_id order by w.queue_id)`;
 
 function claimText(share: SQL): SQL {
   return sql`with ${clock}, ${share},
@@ -40,7 +54,7 @@ function claimText(share: SQL): SQL {
        where r.shard = ${shard} and r.queue_id = s.queue_id order by r.rank, r.ord limit s.lim for update skip locked) x),
   fitting as materialized (
     select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked window o as (order by rank, ord)) w
-     where total - size < ${LIMITS.responseBytes - LIMITS.payloadBytes}::int and place <= ${param('wanted')}::int),
+     where total - size < ${ROOM_BYTES} and place <= ${param('wanted')}::int),
   taken as (
     delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
   given as materialized (

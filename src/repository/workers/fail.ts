@@ -24,7 +24,7 @@ const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' 
     derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement`,
   })},
   ${deleteHeld},
-  ${endedByFailure}
+  ${endedByFailure(sql`m`)}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, x.due_at, x.dead_lettered,
          case when x.retry then ${EVENT_CODES.retry_scheduled} else ${EVENT_CODES.failed} end as ended_type, ${jobRecordColumns}
     from v x cross join c ${jobOfX}`,

@@ -4,7 +4,7 @@ import type { HeartbeatItem, HeartbeatOutcome } from '../../engine/ports/reposit
 import { byteaArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { distinctSorted, heldLeases, heldValues, tokenKey, type HeldParam } from '../held-leases.ts';
+import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { int, instant } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
@@ -37,7 +37,7 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
     latest.set(tokenKey(item), { token: item.token, checkpoint: item.checkpoint ?? before?.checkpoint ?? null });
   }
   const beats = [...latest.values()];
-  const sent = distinctSorted(beats);
+  const sent = distinctSorted(placed(beats));
   const rows = await run(heartbeatStatement, {
     now,
     ...heldValues(sent),

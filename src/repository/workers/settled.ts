@@ -5,30 +5,31 @@ import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { live } from '../held-leases.ts';
-import { bool, int, instantOrNull, type Row } from '../row.ts';
+import { bool, int, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /**
- * The ends that holders gave to their tries, found by (job, fence) and proved by the token; and leases that are held
- * but not started yet.
+ * The ends that holders gave to their tries, found by (job, fence) and proved by the token; and leases that are held:
+ * not started yet, or started since the first look.
  */
 const settledStatement = statement<'now' | 'n' | 'jobs' | 'fences' | 'secrets' | 'settlement'>(
   'settled',
   sql`with ${clock}
-  select i.n, a.waiting, a.attempt, a.ended_type, a.due_at, a.dead_lettered
+  select i.n, a.place, a.attempt, a.ended_type, a.due_at, a.dead_lettered
     from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[])
         as i(n, job, fence, token)
     cross join c
     cross join lateral (
-      select false as waiting, a.attempt, a.ended_type, a.due_at, a.dead_lettered from stint.attempt a
+      select 'ended' as place, a.attempt, a.ended_type, a.due_at, a.dead_lettered from stint.attempt a
        where a.shard = ${shard} and a.job = i.job and a.fence = i.fence and a.token = i.token
          and a.settlement = ${param('settlement')}::text
       union all
-      select true, l.attempt, 0, null, false from stint.lease l
-       where l.shard = ${shard} and l.job = i.job and l.fence = i.fence and l.token = i.token and l.started_at is null and ${live}) a`,
+      select case when l.started_at is null then 'leased' else 'running' end, l.attempt, 0, null, false from stint.lease l
+       where l.shard = ${shard} and l.job = i.job and l.fence = i.fence and l.token = i.token and ${live}) a`,
 );
 
-export type Settled = { readonly kind: 'settled'; readonly decision: FailDecision } | { readonly kind: 'not_started' };
+export type Settled =
+  { readonly kind: 'settled'; readonly decision: FailDecision } | { readonly kind: 'not_started' } | { readonly kind: 'running' };
 
 /** Positional; null where the holder never gave this settlement: the lease was lost. */
 export async function settled(
@@ -47,9 +48,15 @@ export async function settled(
   });
   const found: (Settled | null)[] = items.map(() => null);
   for (const row of rows) {
-    found[int(row, 'n')] = bool(row, 'waiting') ? { kind: 'not_started' } : { kind: 'settled', decision: parseDecision(row) };
+    found[int(row, 'n')] = parseSettled(row);
   }
   return found;
+}
+
+function parseSettled(row: Row): Settled {
+  const place = text(row, 'place');
+  if (place === 'ended') return { kind: 'settled', decision: parseDecision(row) };
+  return { kind: place === 'leased' ? 'not_started' : 'running' };
 }
 
 /** Reads `ended_type`, `due_at`, `attempt`, `dead_lettered` of an ended try. */

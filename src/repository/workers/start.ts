@@ -3,7 +3,7 @@ import { EVENT_CODES } from '../../domain/event.ts';
 import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/repository.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { distinctSorted, heldLeases, heldValues, tokenKey, type HeldParam } from '../held-leases.ts';
+import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
 import { bool, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
@@ -27,7 +27,7 @@ const startStatement = statement<HeldParam>(
 );
 
 export async function startMany(run: Run, now: string | null, items: readonly SettleItem[]): Promise<readonly (Applied | LeaseLost)[]> {
-  const rows = await run(startStatement, { now, ...heldValues(distinctSorted(items)) });
+  const rows = await run(startStatement, { now, ...heldValues(distinctSorted(placed(items))) });
   const outcomes = new Map<string, Applied>();
   for (const row of rows) {
     const item = items[int(row, 'n')];

@@ -97,8 +97,7 @@ describe('a subscription to the log', () => {
     log.tell(...events);
     const chosen = followLog({ log, draining: draining.signal }, { ...QUERY, ...partial }, left.signal);
     await chosen.next();
-    const { value } = await chosen.next();
-    expect(value?.events).toEqual(wanted.map((job) => events[job - 1]));
+    expect((await chosen.next()).value).toMatchObject({ events: wanted.map((job) => events[job - 1]) });
     await chosen.return(undefined);
   });
 

@@ -15,7 +15,7 @@ const roundOf = (told: Partial<UpkeepRound> = {}): UpkeepRound => ({
 
 /** A loop whose rounds the test answers. */
 class Rounds {
-  running: { end: (round: UpkeepRound) => Promise<void>; fail: (error: unknown) => Promise<void> } | null = null;
+  running: { end: (round: UpkeepRound) => Promise<void>; fail: (error: Error) => Promise<void> } | null = null;
   begun = 0;
   readonly told: UpkeepRound[] = [];
   readonly failures: unknown[] = [];

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
 import type { ClaimedJob } from '../../../src/engine/ports/repository.ts';
-import { idsOf, policy, Stage, tokenOf } from '../../engine/stage.ts';
+import { policy, Stage, tokenOf } from '../../engine/stage.ts';
 
 let stage: Stage;
 let queue: Queue;
@@ -88,14 +88,30 @@ describe('the thousandth release of a life', () => {
     expect(await stage.violations(queue.namespace)).toEqual([]);
   });
 
-  it('is exhausted where no attempt is left: nothing is changed, its neighbours are', async () => {
-    const held = await stage.held(queue, { job: { retry: policy({ maxAttempts: 1 }) } });
+  it.each([
+    { when: 'started', startOnClaim: true },
+    { when: 'leased', startOnClaim: false },
+  ])('fails a $when job that has no attempt left, once, with a dead letter; its neighbours are released', async ({ startOnClaim }) => {
+    const held = await stage.held(queue, { job: { retry: policy({ maxAttempts: 1 }) }, claim: { startOnClaim } });
     const neighbour = await stage.held(queue);
     await released(held, LIMITS.releasesPerLife);
-    const before = await stage.job(held.job.jobId);
-    const outcomes = await stage.repository.releaseMany([held, neighbour].map((one) => ({ token: tokenOf(one), delayMs: 0 })));
-    expect(outcomes.map(({ kind }) => kind)).toEqual(['exhausted', 'applied']);
-    expect(await stage.job(held.job.jobId)).toEqual(before);
-    expect(await backlog()).toEqual(idsOf([neighbour]));
+    const items = [held, neighbour, held].map((one) => ({ token: tokenOf(one), delayMs: 60_000 }));
+    const outcomes = await stage.repository.releaseMany(items);
+    const failed = { state: 'FAILED', attempt: 1, failure: { code: 'stint.release_limit', kind: 'TERMINAL' }, finishedAt: stage.now };
+    expect(outcomes).toMatchObject([
+      { kind: 'applied', job: failed },
+      { kind: 'applied', job: { state: 'SCHEDULED' } },
+      { kind: 'already_applied', job: failed },
+    ]);
+    expect(outcomes[0]).toHaveProperty('job', await stage.job(held.job.jobId));
+    expect(await stage.repository.releaseMany(items)).toMatchObject([
+      { kind: 'already_applied', job: failed },
+      { kind: 'already_applied' },
+      {},
+    ]);
+    expect((await stage.eventTypes(held.job.jobId)).at(-1)).toBe('failed');
+    expect(await stage.sql`select 1 from stint.dead_letter where job = ${held.job.jobId}`).toHaveLength(1);
+    expect(await stage.repository.promoteDue()).toMatchObject({ count: 0 });
+    expect(await stage.violations(queue.namespace)).toEqual([]);
   });
 });
