@@ -113,8 +113,8 @@ export interface Delivery {
   readonly events: readonly JobEvent[];
   /** Resumes after the whole message. */
   readonly cursor: string;
-  /** Set on the last message, when the server ends the stream. */
-  readonly reconnect: string | null;
+  /** Set on the last message, when the server ends the stream: why. */
+  readonly reconnect: 'shutting_down' | 'history_ended' | null;
 }
 
 export interface ListEvents {

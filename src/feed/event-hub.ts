@@ -29,7 +29,7 @@ export interface EventHubParts {
   /** Sees every event that the hub reads, before anybody is woken. */
   readonly onEvents: (events: readonly JobEvent[]) => void;
   /** Reading begins at the end of the log: nobody is told of what was committed before, so whoever waits for it looks now. */
-  readonly onBegin?: () => void;
+  readonly onBegin: () => void;
   readonly onNewEpoch: () => void;
   readonly onFailure: (error: unknown) => void;
   readonly ringEvents?: number;
@@ -189,7 +189,7 @@ export class EventHub implements EventLog, LiveTail {
     this.#at = end;
     this.#junction = { position: end, entry: this.#ring.end };
     this.#watches.markAll();
-    this.#parts.onBegin?.();
+    this.#parts.onBegin();
     this.#changed.fire();
     return end;
   }

@@ -2,13 +2,13 @@ import { sql } from 'drizzle-orm';
 import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
 import type { ClaimedJob } from '../engine/ports/repository.ts';
 import { ONLY_SHARD } from './database.ts';
-import { parseJobRecord, jobRecordColumns } from './job-record.ts';
-import { bytes, bytesOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
+import { formerFailureOfX, jobRecordColumns, parseJobRecord } from './job-record.ts';
+import { bytes, bytesOrNull, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
 
 /** Columns of a lease `x` and its job `j`, `q`, with the payload and what a predecessor left: not what this very try has written since. */
 export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, x.attempt, x.fence, x.life, x.seq, x.started_at,
-  ${jobRecordColumns}, j.payload,
+  ${jobRecordColumns}, j.payload, ${formerFailureOfX},
   case when x.checkpointed then (
     select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job and p.fence < x.fence order by p.fence desc limit 1) end as checkpoint`;
 
@@ -31,7 +31,7 @@ export function parseClaimedJob(row: Row): ClaimedJob {
       lastSequence: int(row, 'seq'),
       result: null,
       resultContentType: '',
-      failure: null,
+      failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: expiresAt,
     },

@@ -30,6 +30,11 @@ export const jobRecordColumns = sql`j.id as job_id, j.namespace, q.name as queue
   coalesce(j.max_attempts, q.max_attempts) as max_attempts, j.run_at, j.created_at, j.content_type, j.headers, j.labels,
   j.idempotency_key`;
 
+/** Column `former_failure`: the latest failure in the life of a held `x`. A first try has none, and costs no look. */
+export const formerFailureOfX = sql`case when x.attempt > 1 then (
+    select f.failure from stint.attempt f where f.shard = ${shard} and f.job = x.job and f.life = x.life and f.failure is not null
+     order by f.fence desc limit 1) end as former_failure`;
+
 export function parseJobRecord(row: Row): JobRecord {
   return {
     namespace: text(row, 'namespace'),

@@ -74,8 +74,7 @@ describe('an await', () => {
     const leaving = streams.map((stream) => stream.next());
     await engine.drain();
     await Promise.all(waiting);
-    for (const { value } of await Promise.all(leaving))
-      expect(value).toMatchObject({ events: [], reconnect: 'the server is shutting down' });
+    for (const { value } of await Promise.all(leaving)) expect(value).toMatchObject({ events: [], reconnect: 'shutting_down' });
     for (const stream of streams) expect((await stream.next()).done).toBe(true);
     expect(hub.watchedJobs).toBe(0);
     expect(warnings).toEqual([]);

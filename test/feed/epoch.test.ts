@@ -111,7 +111,7 @@ describe('after a restore', () => {
     for (const follower of followers) {
       const { deliveries, events, cursor } = await follower.untilEnd();
       expect(events).toEqual([]);
-      expect(deliveries.at(-1)).toEqual({ events: [], cursor, reconnect: 'the database was restored or failed over' });
+      expect(deliveries.at(-1)).toEqual({ events: [], cursor, reconnect: 'history_ended' });
     }
   });
 

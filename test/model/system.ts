@@ -24,6 +24,7 @@ export async function startSystem(): Promise<System> {
     journal: store.journal,
     doorbell: store.doorbell,
     onEvents: (events) => engine.onEvents(events),
+    onBegin: () => engine.onBegin(),
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => {
       throw error;

@@ -15,6 +15,11 @@ export const ReconnectReason = {
   SHUTTING_DOWN: 1,
   /** CONNECTION_AGE - The connection is about to reach its greatest age; connections are renewed so that load spreads over replicas. */
   CONNECTION_AGE: 2,
+  /**
+   * HISTORY_ENDED - The database was restored or failed over, and its history is another one. A cursor of the former one is refused with
+   * CURSOR_EXPIRED: begin anew, `from_beginning` or `from_now`.
+   */
+  HISTORY_ENDED: 3,
 } as const;
 
 export type ReconnectReason = typeof ReconnectReason[keyof typeof ReconnectReason];
@@ -23,6 +28,7 @@ export namespace ReconnectReason {
   export type UNSPECIFIED = typeof ReconnectReason.UNSPECIFIED;
   export type SHUTTING_DOWN = typeof ReconnectReason.SHUTTING_DOWN;
   export type CONNECTION_AGE = typeof ReconnectReason.CONNECTION_AGE;
+  export type HISTORY_ENDED = typeof ReconnectReason.HISTORY_ENDED;
 }
 
 /** Sent before the service ends a long stream of its own accord: open it again, on any replica. */

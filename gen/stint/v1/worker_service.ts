@@ -101,7 +101,10 @@ export interface ClaimRequest {
   queues: string[];
   /** 0 to 1,000; 0 means 1. The answer stops before 3 MiB; jobs that do not fit are not claimed. */
   maxJobs: number;
-  /** How long to wait for a job. 0 s to 60 s; default 0 s. */
+  /**
+   * How long to wait for a job. 0 s to 60 s; default 0 s. The wait counts against `ttl`, which runs from the sending of the claim:
+   * after a wait of a good part of the lease, heartbeat first and begin then.
+   */
   wait:
     | Duration
     | undefined;

@@ -19,9 +19,9 @@ export async function* deliver(messages: AsyncIterable<Message>, signal: AbortSi
       cursor = message.cursor;
       yield { ...message, reconnect: null };
     }
-    if (!signal.aborted) yield { events: [], cursor, reconnect: 'the server is shutting down' };
+    if (!signal.aborted) yield { events: [], cursor, reconnect: 'shutting_down' };
   } catch (error) {
     if (!(error instanceof EpochEnded)) throw error;
-    yield { events: [], cursor, reconnect: 'the database was restored or failed over' };
+    yield { events: [], cursor, reconnect: 'history_ended' };
   }
 }

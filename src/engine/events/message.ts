@@ -1,9 +1,7 @@
-import type { JobEvent } from '../../domain/event.ts';
+import { eventBytes, type JobEvent } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Subscribe } from '../engine.ts';
 
-/** What an event takes in a message besides what its failure says: names, ids, numbers. */
-const ENVELOPE_BYTES = 512;
 /** Sizes are guessed from below, and the last event may pass the bound: half of what a message may be is safe. */
 const FULL_BYTES = LIMITS.eventMessageBytes / 2;
 
@@ -23,12 +21,7 @@ export function cutIntoMessages<Item>(items: readonly Item[], eventOf: (item: It
       messages.push(last);
     }
     last.push(item);
-    bytes += sizeBytes(eventOf(item));
+    bytes += eventBytes(eventOf(item));
   }
   return messages;
-}
-
-/** Three bytes a character, as UTF-8 has at most for a unit of UTF-16. */
-function sizeBytes({ detail }: JobEvent): number {
-  return ENVELOPE_BYTES + ('failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0);
 }

@@ -55,6 +55,11 @@ function wireDelivery({ events, cursor, reconnect }: Delivery): SubscribeRespons
   return {
     events: events.map(wireEvent),
     cursor,
-    reconnect: reconnect === null ? undefined : { reason: ReconnectReason.SHUTTING_DOWN },
+    reconnect: reconnect === null ? undefined : { reason: REASONS[reconnect] },
   };
 }
+
+const REASONS = {
+  shutting_down: ReconnectReason.SHUTTING_DOWN,
+  history_ended: ReconnectReason.HISTORY_ENDED,
+} as const satisfies Record<NonNullable<Delivery['reconnect']>, ReconnectReason>;

@@ -9,8 +9,8 @@ import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedByFailure } from '../ended-by-failure.ts';
 import { deleteHeld, heldLeases, heldValues, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
-import { bool, failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { bool, failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
 
@@ -63,7 +63,7 @@ const releaseStatement = statement<HeldParam | 'delaysMs' | 'failure'>(
   ${exhausted},
   ${endedByFailure(sql`x`)}
   select x.n, x.exhausted, x.life, case when x.refunded then x.attempt - 1 else x.attempt end as attempt, x.fence, x.seq + 1 as seq,
-         x.worker, x.started_at, x.back_at, c.now as ended_at, ${jobRecordColumns}
+         x.worker, x.started_at, x.back_at, c.now as ended_at, ${jobRecordColumns}, ${formerFailureOfX}
     from b x cross join c ${jobOfX}`,
 );
 
@@ -106,5 +106,6 @@ function released(row: Row): SettleOutcome {
 function endOf(row: Row, runAt: Job['runAt']): Pick<Job, 'state' | 'runAt' | 'finishedAt' | 'failure'> {
   if (bool(row, 'exhausted')) return { state: 'FAILED', runAt, finishedAt: instant(row, 'ended_at'), failure: RELEASE_LIMIT };
   const backAt = instantOrNull(row, 'back_at');
-  return { state: backAt === null ? 'READY' : 'SCHEDULED', runAt: backAt ?? runAt, finishedAt: null, failure: null };
+  const failure = failureOrNull(row, 'former_failure');
+  return { state: backAt === null ? 'READY' : 'SCHEDULED', runAt: backAt ?? runAt, finishedAt: null, failure };
 }

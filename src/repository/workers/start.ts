@@ -4,8 +4,8 @@ import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/reposito
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
-import { bool, int, int8, instant, text, type Row } from '../row.ts';
+import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
 
 /** Start: LEASED becomes RUNNING, once; a lease that is started already answers as the first time. */
@@ -22,7 +22,7 @@ const startStatement = statement<HeldParam>(
         array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
       from m cross join c where m.started_at is null group by c.epoch, c.now)
   select x.n, x.started_at is null as fresh, x.life, x.attempt, x.fence, case when x.started_at is null then x.seq + 1 else x.seq end as seq,
-         coalesce(x.started_at, c.now) as started_at, x.worker, x.until, ${jobRecordColumns}
+         coalesce(x.started_at, c.now) as started_at, x.worker, x.until, ${jobRecordColumns}, ${formerFailureOfX}
     from m x cross join c ${jobOfX}`,
 );
 
@@ -50,7 +50,7 @@ function running(row: Row): Applied {
       lastSequence: int(row, 'seq'),
       result: null,
       resultContentType: '',
-      failure: null,
+      failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: instant(row, 'until'),
     },

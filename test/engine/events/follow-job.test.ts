@@ -138,7 +138,7 @@ describe('a subscription to a job', () => {
     job.restore(1);
     job.append();
     job.hint();
-    expect(await next()).toEqual({ events: [], cursor, reconnect: 'the database was restored or failed over' });
+    expect(await next()).toEqual({ events: [], cursor, reconnect: 'history_ended' });
     expect((await stream.next()).done).toBe(true);
   });
 
@@ -149,7 +149,7 @@ describe('a subscription to a job', () => {
     const { cursor } = await next();
     const waiting = next();
     draining.abort();
-    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'the server is shutting down' });
+    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'shutting_down' });
     expect((await stream.next()).done).toBe(true);
     draining = new AbortController();
     follow();

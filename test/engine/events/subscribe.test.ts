@@ -106,7 +106,7 @@ describe('a subscription to the log', () => {
     log.tell(...Array.from({ length: 3 * LIMITS.eventsPerMessage }, () => event(1)));
     const { cursor } = await next();
     draining.abort();
-    expect(await next()).toEqual({ events: [], cursor, reconnect: 'the server is shutting down' });
+    expect(await next()).toEqual({ events: [], cursor, reconnect: 'shutting_down' });
     expect((await stream.next()).done).toBe(true);
   });
 
@@ -114,7 +114,7 @@ describe('a subscription to the log', () => {
     const { cursor } = await next();
     const waiting = next();
     draining.abort();
-    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'the server is shutting down' });
+    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'shutting_down' });
     expect((await stream.next()).done).toBe(true);
   });
 
@@ -122,7 +122,7 @@ describe('a subscription to the log', () => {
     const { cursor } = await next();
     const waiting = next();
     log.endEpoch();
-    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'the database was restored or failed over' });
+    expect(await waiting).toEqual({ events: [], cursor, reconnect: 'history_ended' });
     expect((await stream.next()).done).toBe(true);
   });
 

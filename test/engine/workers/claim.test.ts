@@ -128,6 +128,7 @@ describe('parked claims', () => {
         journal: store.journal,
         doorbell: store.doorbell,
         onEvents: (events) => own.onEvents(events),
+        onBegin: () => own.onBegin(),
         onNewEpoch: () => own.onNewEpoch(),
         onFailure: (error) => {
           throw error;

@@ -72,6 +72,21 @@ describe('a job that is read', () => {
     });
   });
 
+  it('is told by claim, start and release as by a read, a former failure included', async () => {
+    const jobId = await fail();
+    stage.clock.advance(60_000);
+    await stage.repository.promoteDue();
+    const [held] = await stage.claim(queue, { startOnClaim: false, requestId: 'r' });
+    if (held === undefined) throw new Error('nothing was claimed');
+    expect(held.job).toMatchObject({ attempt: 2, failure });
+    expect(held.job).toEqual(await stage.job(jobId));
+    expect(await stage.repository.leasesOfRequest(queue.namespace, 'w', 'r')).toEqual([held]);
+    const [started] = await stage.repository.startMany([{ token: tokenOf(held) }]);
+    expect(started).toHaveProperty('job', await stage.job(jobId));
+    const [released] = await stage.repository.releaseMany([{ token: tokenOf(held), delayMs: 0 }]);
+    expect(released).toHaveProperty('job', await stage.job(jobId));
+  });
+
   it('is FAILED with the failure that ended it', async () => {
     const jobId = await fail({ code: 'last', kind: 'TERMINAL' });
     expect(await stage.job(jobId)).toMatchObject({
