@@ -3,14 +3,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { claimedJob, Desk, NOTHING, workers } from './desk.ts';
 import { settled } from './lane.ts';
 
-describe('time', () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
+// Time moves only when a test moves it.
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
+describe('time', () => {
   it('ends a wait with EMPTY, and leaves no timer behind', async () => {
     const desk = new Desk();
     const [claimed] = await desk.park(['w'], { waitMs: 2_000 });

@@ -1,7 +1,15 @@
 /** Who waits, who is served, who is woken: every statement is answered by hand. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Desk, NOTHING, workers, workersOf } from './desk.ts';
 import { settled } from './lane.ts';
+
+// Time stands still: nobody is saved by the look that comes after five seconds.
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe('a claim', () => {
   it('gets what is there', async () => {
@@ -155,6 +163,8 @@ describe('many who wait', () => {
   });
 
   it('are 50,000 at most', async () => {
+    // Played timers are slow by the ten thousand.
+    vi.useRealTimers();
     const desk = new Desk();
     const claims = workers(50_000).map((workerId) => desk.claim({ workerId }));
     await settled();

@@ -1,5 +1,5 @@
 /** Claims that wait, on a real database. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Queue } from '../../../src/domain/queue.ts';
 import type { RunningEngine } from '../../../src/engine/create-engine.ts';
 import type { Claim, Claimed } from '../../../src/engine/engine.ts';
@@ -22,9 +22,20 @@ beforeEach(async () => {
   queue = await stage.queue();
   emptyLooks = 0;
   engine = engineOn(counting(stage.repository));
+  neverRecheck();
 });
-afterEach(() => engine.drain());
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await engine.drain();
+});
 afterAll(() => stage.close());
+
+/** The look that comes after five seconds comes in an hour: nobody is saved by it. */
+function neverRecheck(): void {
+  const { setTimeout: real } = globalThis;
+  const later = (run: () => void, afterMs?: number) => real(run, afterMs === 5_000 ? 3_600_000 : afterMs);
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation(Object.assign(later, { __promisify__: real.__promisify__ }));
+}
 
 function counting(repository: Repository): Repository {
   return {
