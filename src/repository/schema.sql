@@ -165,7 +165,7 @@ create table stint.lease (
   size integer not null,
   checkpointed boolean not null,
   constraint lease_shard_job_pk PRIMARY KEY (shard, job)
-) with (fillfactor=60, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
 CREATE UNIQUE INDEX lease_request ON stint.lease USING btree (shard, namespace, worker, request, job) WHERE (request IS NOT NULL);
 
 create table stint.queue (

@@ -7,6 +7,7 @@ import { startSystem, type System } from './system.ts';
 /** 200 in `npm test`; CI asks for 1,000. */
 const RUNS = Number(process.env['STINT_MODEL_RUNS'] ?? 200);
 const MAX_COMMANDS = 25;
+const RUNS_BETWEEN_CLEARINGS = 25;
 
 const pick = fc.record({ job: fc.nat(20), older: fc.constantFrom(0, 0, 0, 1) });
 
@@ -54,10 +55,13 @@ describe('the service', () => {
   afterAll(() => system.close());
 
   it(`does what the pure model does, step by step (${RUNS} runs)`, { timeout: 10 * 60_000 }, async () => {
+    let runs = 0;
     await fc.assert(
       fc.asyncProperty(fc.commands(anyCommand, { maxCommands: MAX_COMMANDS, size: 'max' }), async (steps) => {
         // Time has moved on in earlier runs, and with it what must have a partition.
         await system.store.repository.ensurePartitions();
+        runs += 1;
+        if (runs % RUNS_BETWEEN_CLEARINGS === 0) await system.forgetJobs();
         const namespace = system.newNamespace();
         const setup = () => ({ model: new Model(namespace), real: { system, namespace } });
         await fc.asyncModelRun(setup, steps);

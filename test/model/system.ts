@@ -12,6 +12,8 @@ export interface System {
   readonly clock: PlayedClock;
   readonly database: TestDatabase;
   newNamespace(): string;
+  /** Lets go of all jobs: each check looks at every one there is. */
+  forgetJobs(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,6 +48,10 @@ export async function startSystem(): Promise<System> {
     clock,
     database,
     newNamespace: () => `run-${randomUUID()}`,
+    forgetJobs: async () => {
+      await database.sql`truncate stint.job, stint.ready, stint.lease, stint.deferred, stint.attempt, stint.terminal, stint.job_event,
+        stint.checkpoint, stint.idem, stint.dead_letter, stint.journal`;
+    },
     close: async () => {
       await engine.drain();
       await hub.stop();

@@ -111,6 +111,16 @@ describe('a claim that meets another one', () => {
   });
 });
 
+describe('a claim that is full', () => {
+  it('hides nothing from another one: what does not fit is free at once', async () => {
+    const ids = await stage.enqueue(queue, ...Array.from({ length: 5 }, () => ({ payload: Buffer.alloc(1024 * 1024) })));
+    const open = await openTransaction(stage.database.url, (run) => claim(run, null, [queue], [slot({ maxJobs: 5 })]));
+    expect(open.outcome.flatMap(idsOf)).toEqual(ids.slice(0, 2));
+    expect(idsOf(await stage.claim(queue, { maxJobs: 5 }))).toEqual(ids.slice(2, 4));
+    await open.commit();
+  });
+});
+
 describe('callers who go at any moment', () => {
   it('take no job with them: each was answered with it, or is READY and unspent', async () => {
     const ids = await enqueueMany(300);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobSpec } from '../../src/domain/job.ts';
 import type { Queue } from '../../src/domain/queue.ts';
 import type { EnqueueOutcome, Repository } from '../../src/engine/ports/repository.ts';
+import { Database, type Run } from '../../src/repository/database.ts';
 import { enqueueMany } from '../../src/repository/jobs/enqueue-many.ts';
 import { PATIENT, Stage, tokenOf } from '../engine/stage.ts';
 import { openTransaction } from './open-transaction.ts';
@@ -58,6 +59,24 @@ describe('one key', () => {
     expect(fresh(outcomes.flat())).toHaveLength(1);
     expect(new Set(outcomes.flat().map(idOf)).size).toBe(1);
     expect(await counts()).toEqual({ jobs: 2, keys: 1, ready: 1 });
+  });
+
+  it('that is free is not taken from one who has taken it over meanwhile', async () => {
+    await stage.enqueue(queue, { idempotency: { key: 'k', scope: 'RETAINED', ttlMs: 1 } });
+    stage.clock.advance(1);
+    const database = new Database({ url: stage.database.url, connections: 1, applicationName: 'a late one', settings: 'hot' });
+    const others: EnqueueOutcome[] = [];
+    const run: Run = async (statement, values) => {
+      const rows = await database.run(statement, values);
+      if (statement.name === 'find-duplicates' && others.length === 0)
+        others.push(...(await replicas[0].enqueueMany([stage.item(queue, keyed('k'))])));
+      return rows;
+    };
+    const late = await enqueueMany(run, stage.clock.now().toISOString(), [stage.item(queue, keyed('k'))]);
+    await database.close();
+    expect(others).toMatchObject([{ kind: 'enqueued' }]);
+    expect(late).toMatchObject([{ kind: 'duplicate', job: { jobId: idOf(others[0]) } }]);
+    expect(await counts()).toEqual({ jobs: 2, keys: 1, ready: 2 });
   });
 
   it('that another one is bringing is waited for, and is his when he commits', async () => {

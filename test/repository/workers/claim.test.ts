@@ -121,6 +121,13 @@ describe('the size of what a claim answers', () => {
     expect(await stage.claim(queue)).toHaveLength(1);
   });
 
+  it('is kept also where a stranger holds the small jobs and only large ones are left', async () => {
+    const ids = await stage.enqueue(queue, {}, {}, {}, {}, big, big, big, big);
+    const stranger = await stage.stranger((sql) => sql`select 1 from stint.ready where job = any(${ids.slice(0, 4)}) for update`);
+    expect(idsOf(await stage.claim(queue, { maxJobs: 4 }))).toEqual(ids.slice(4, 6));
+    await stranger.rollback();
+  });
+
   it('keeps the order: no small job overtakes one that does not fit', async () => {
     const ids = await stage.enqueue(queue, {}, big, {}, big, {}, big, {});
     expect(idsOf(await stage.claim(queue, { maxJobs: 10 }))).toEqual(ids.slice(0, 4));

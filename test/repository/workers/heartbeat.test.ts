@@ -69,7 +69,8 @@ describe('a heartbeat', () => {
 
   it('stays on its page: a HOT update, with a checkpoint or without', async () => {
     const held = [];
-    for (let count = 0; count < 20; count += 1) held.push(await stage.held(queue, { claim: { requestId: `r${count}` } }));
+    for (let count = 0; count < 5; count += 1) held.push(await stage.held(queue, { claim: { requestId: `r${count}` } }));
+    // With a page as full as the table lets it be, ten of its rows have room to move.
     await stage.sql`vacuum stint.lease`;
     const own = new Database({ url: stage.database.url, connections: 1, applicationName: 'heartbeats', settings: 'hot' });
     const flush = statement<never>('flush-statistics', sql`select pg_stat_force_next_flush()`);
@@ -81,7 +82,7 @@ describe('a heartbeat', () => {
     };
     try {
       const before = await updates();
-      for (let round = 0; round < 3; round += 1) {
+      for (let round = 0; round < 2; round += 1) {
         await heartbeatMany(
           own.run,
           stage.clock.now().toISOString(),
@@ -89,8 +90,8 @@ describe('a heartbeat', () => {
         );
       }
       const after = await updates();
-      expect(after.all - before.all).toBe(60);
-      expect(after.hot - before.hot).toBe(60);
+      expect(after.all - before.all).toBe(10);
+      expect(after.hot - before.hot).toBe(10);
     } finally {
       await own.close();
     }

@@ -32,6 +32,8 @@ describe('a start', () => {
     stage.clock.advance(1_000);
     const [again] = await stage.repository.startMany([{ token }]);
     expect(again).toEqual({ ...first, kind: 'already_applied' });
+    expect(again).toHaveProperty('job', await stage.job(token.jobId));
+    expect(await stage.violations(queue.namespace)).toEqual([]);
     expect(await stage.eventTypes(token.jobId)).toHaveLength(3);
   });
 
