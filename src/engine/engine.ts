@@ -45,6 +45,8 @@ export interface Claim {
 export interface Claimed {
   readonly jobs: readonly ClaimedJob[];
   readonly decision: 'ASSIGNED' | 'EMPTY';
+  /** These leases were given under the same request id before: whoever got that answer may be at work. */
+  readonly repeated?: true;
 }
 
 /** A null token is one this service cannot have written: a lost lease. */

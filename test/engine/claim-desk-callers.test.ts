@@ -130,7 +130,7 @@ describe('a repeated claim', () => {
     const desk = new Desk();
     const lease = claimedJob('w');
     desk.leases.set('r', [lease]);
-    expect(await desk.claim({ requestId: 'r' })).toEqual({ jobs: [lease], decision: 'ASSIGNED' });
+    expect(await desk.claim({ requestId: 'r' })).toEqual({ jobs: [lease], decision: 'ASSIGNED', repeated: true });
     expect(desk.unseen).toBe(0);
   });
 
@@ -169,7 +169,7 @@ describe('a repeated claim', () => {
     const lease = claimedJob('w');
     desk.leases.set('r', [lease]);
     look.find(1);
-    expect(await again).toEqual({ jobs: [lease], decision: 'ASSIGNED' });
+    expect(await again).toEqual({ jobs: [lease], decision: 'ASSIGNED', repeated: true });
     expect(await former).toEqual(NOTHING);
     expect(desk.givenBack).toEqual([]);
     expect(desk.unseen).toBe(0);

@@ -208,17 +208,20 @@ describe('Claim', () => {
     });
   });
 
-  it('gives back what nobody waits for any more', async () => {
+  it.each<[string, { repeated?: true }, readonly Settlement[]]>([
+    ['gives back what nobody waits for any more', {}, [{ kind: 'release', token, delayMs: 0 }]],
+    ['keeps what an earlier answer has given, also when nobody waits for its repetition', { repeated: true }, []],
+  ])('%s', async (_name, told, expected) => {
     const surface = new StubCall();
     const settled: Settlement[] = [];
     const engine = stubEngine({
       workers: {
-        claim: async () => (surface.cancel(), { jobs: [claimed], decision: 'ASSIGNED' }),
+        claim: async () => (surface.cancel(), { jobs: [claimed], decision: 'ASSIGNED', ...told }),
         settle: async (items) => (settled.push(...items), []),
       },
     });
     await claim(engine)(ClaimRequest.fromPartial({ workerId: 'w', queues: ['q'] }), new Call(surface));
-    expect(settled).toEqual([{ kind: 'release', token, delayMs: 0 }]);
+    expect(settled).toEqual(expected);
   });
 });
 

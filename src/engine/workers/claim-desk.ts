@@ -75,7 +75,7 @@ export class ClaimDesk {
     if (this.#draining || signal.aborted) return NOTHING;
     if (this.#parked >= MAX_PARKED) throw new RefusalError({ kind: 'overloaded', what: 'parked claims', retryAfterMs: RETRY_AFTER_MS });
     const repeated = await this.#leasesOfRequest(claim);
-    if (repeated.length > 0) return { jobs: repeated, decision: 'ASSIGNED' };
+    if (repeated.length > 0) return { jobs: repeated, decision: 'ASSIGNED', repeated: true };
     return this.#draining || signal.aborted ? NOTHING : this.#park(claim, signal);
   }
 

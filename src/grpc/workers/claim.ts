@@ -11,9 +11,10 @@ import { wireClaimedJob } from './claimed-job.ts';
 export function claim(engine: Engine): MethodHandler<typeof WorkerServiceService.claim> {
   return async (request, call) => {
     const command = decode((fields) => readClaim(fields, request, call.remainingMs()));
-    const { jobs, decision } = await engine.workers.claim(command, call.signal);
-    // Nobody is there to read the answer: the leases would only run out, and spend their attempts.
-    if (call.isCancelled) await giveBack(engine, jobs);
+    const { jobs, decision, repeated = false } = await engine.workers.claim(command, call.signal);
+    // Nobody is there to read the answer: the leases would only run out, and spend their attempts. Leases of an earlier
+    // answer stay: that one may have arrived.
+    if (call.isCancelled && !repeated) await giveBack(engine, jobs);
     return { jobs: jobs.map(wireClaimedJob), decision: ClaimDecision[decision] };
   };
 }
