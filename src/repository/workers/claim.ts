@@ -1,6 +1,7 @@
 /**
  * Claim: takes tokens off the left edge of `ready` in (rank, ord) order and hands them to the waiting slots in turn.
- * Uses the primary key of `ready` and reads `max_jobs` entries of it, whatever the backlog.
+ * Uses the primary key of `ready` and reads `max_jobs` entries of it, once to count what fits and once
+ * to take it, whatever the backlog.
  *
  * `ctid = any(array(...))`, not `ctid in (select ... limit ...)`: under a nested loop the latter re-runs its limit and
  * takes too many. A ctid is safe here, because rows of `ready` are never updated.
