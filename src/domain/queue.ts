@@ -2,7 +2,10 @@ import type { RetryPolicy } from './retry.ts';
 
 /** Where jobs wait; carries the boundary and the default policies. */
 export interface Queue {
+  /** Its number within one history of the database. */
   readonly id: number;
+  /** The epoch of that history. */
+  readonly epoch: number;
   readonly namespace: string;
   readonly name: string;
   readonly leaseDurationMs: number;

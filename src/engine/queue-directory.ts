@@ -1,5 +1,6 @@
 import { queueKey, type Queue, type QueueName } from '../domain/queue.ts';
 import type { Repository } from './ports/repository.ts';
+import { StoreError } from './ports/store-error.ts';
 
 /** Queues remembered; past it the oldest is forgotten and looked up again. */
 const MAX_REMEMBERED = 10_000;
@@ -27,6 +28,20 @@ export class QueueDirectory {
       if (queue === undefined) throw new Error('a queue that was made is not known');
       return queue;
     });
+  }
+
+  /**
+   * Work with what is remembered: where the database has another history by now, that is forgotten and the work done once
+   * more. It must bear that, for what it began before may have been done.
+   */
+  async inCurrentHistory<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'other_history') throw error;
+      this.clear();
+      return work();
+    }
   }
 
   /** Another history of the database has other queues. */

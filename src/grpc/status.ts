@@ -111,6 +111,7 @@ function refusalIn(error: unknown): Refusal | null {
     case 'unavailable':
     case 'conflict':
     case 'contended':
+    case 'other_history':
       return { kind: 'store_unavailable', retryAfterMs: STORE_RETRY_MS };
     case 'bad_item':
     case 'broken':

@@ -3,10 +3,14 @@ import { StoreError } from '../engine/ports/store-error.ts';
 /** The database has no epoch for the server that answered: it was restored or promoted. */
 export const NO_EPOCH = 'ST001';
 
+/** The statement names queues by ids of another history of the database. */
+const OTHER_EPOCH = 'ST002';
+
 /** What the driver threw, in the engine's words. SQLSTATE classes: PostgreSQL manual, appendix A. */
 export function storeError(cause: unknown): StoreError {
   const code = sqlState(cause);
   if (code === null) return connectionError(cause);
+  if (code === OTHER_EPOCH) return new StoreError('other_history', 'the database has another history than was remembered', { cause });
   if (code === '55P03') return new StoreError('contended', 'a row stayed locked', { cause });
   if (code.startsWith('40')) return new StoreError('conflict', 'the statement lost a race', { cause });
   if (code.startsWith('22') || code.startsWith('23')) return new StoreError('bad_item', 'the database refused a value', { cause });

@@ -279,6 +279,20 @@ BEGIN
   RETURN made;
 END $function$;
 
+CREATE OR REPLACE FUNCTION stint.expect_epoch(of_shard smallint, expected integer[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+  found_number integer := stint.current_epoch(of_shard);
+BEGIN
+  IF found_number <> ALL (expected) OR cardinality(expected) > 1 THEN
+    RAISE EXCEPTION 'shard % is in epoch %', of_shard, found_number USING ERRCODE = 'ST002';
+  END IF;
+  RETURN found_number;
+END $function$;
+
 CREATE OR REPLACE FUNCTION stint.retry_statement()
  RETURNS boolean
  LANGUAGE plpgsql

@@ -2,12 +2,14 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
+import { nowValue } from './clock.ts';
 import { Database } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
 import { openEpoch } from './epoch.ts';
 import { createJournal } from './events/journal.ts';
 import { migrate } from './migrate.ts';
 import { createRepository } from './repository.ts';
+import { ensurePartitions } from './upkeep/ensure-partitions.ts';
 
 /** One lane an operation, and some for reads. */
 const HOT_CONNECTIONS = 12;
@@ -36,10 +38,14 @@ export async function openStore({ url, clock, random }: { url: string; clock: Cl
     applicationName: 'stint upkeep',
     settings: 'plain',
     queryDeadlineMs: UPKEEP_DEADLINE_MS,
-    onNoEpoch: () => openEpoch(upkeep.run),
+    onNoEpoch: () => onNoEpoch(),
   });
+  const onNoEpoch = async () => {
+    await openEpoch(upkeep.run);
+    // An older state of the database has no partitions for today.
+    await ensurePartitions(upkeep.run, nowValue(clock));
+  };
   await openEpoch(upkeep.run);
-  const onNoEpoch = () => openEpoch(upkeep.run);
   const slow = new Database({ url, connections: SLOW_CONNECTIONS, applicationName: 'stint slow', settings: 'plain', onNoEpoch });
   const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onNoEpoch });
   const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onNoEpoch });

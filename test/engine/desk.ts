@@ -127,6 +127,7 @@ export class Desk {
 function queueOf(name: string): Queue {
   return {
     id: 1,
+    epoch: 1,
     namespace: 'n',
     name,
     leaseDurationMs: 30_000,

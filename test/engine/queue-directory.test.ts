@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { queueKey, type Queue, type QueueName } from '../../src/domain/queue.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/domain/retry.ts';
+import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { QueueDirectory } from '../../src/engine/queue-directory.ts';
 
 function queueOf(told: QueueName, id: number): Queue {
   return {
     ...told,
     id,
+    epoch: 1,
     leaseDurationMs: 30_000,
     leaseGraceMs: 5_000,
     cancellationBudgetMs: 30_000,
@@ -93,5 +95,31 @@ describe('the queue directory', () => {
     queues.set('n/a', queueOf(named('a'), 9));
     expect(await directory.find([named('a')])).toMatchObject([{ id: 9 }]);
     expect(asked).toHaveLength(2);
+  });
+
+  it('forgets what work has found to be of another history, and has it done once more', async () => {
+    const { directory, queues } = directoryOver(named('a'));
+    await directory.find([named('a')]);
+    queues.set('n/a', queueOf(named('a'), 9));
+    const found = await directory.inCurrentHistory(async () => {
+      const [queue] = await directory.find([named('a')]);
+      if (queue?.id !== 9) throw new StoreError('other_history', 'the database was restored');
+      return queue.id;
+    });
+    expect(found).toBe(9);
+  });
+
+  it.each([
+    ['once more and no oftener', 'other_history', 2],
+    ['not again where something else went wrong', 'unavailable', 1],
+  ] as const)('does work %s', async (_, kind, times) => {
+    const { directory } = directoryOver();
+    let done = 0;
+    const work = async () => {
+      done += 1;
+      throw new StoreError(kind, 'no');
+    };
+    await expect(directory.inCurrentHistory(work)).rejects.toMatchObject({ kind });
+    expect(done).toBe(times);
   });
 });

@@ -52,10 +52,10 @@ describe('each hot statement', () => {
   beforeAll(async () => {
     database = await createDatabase();
     const { run, close } = await explaining(database.url);
+    await openEpoch(run);
     const [made] = await createQueues(run, [{ namespace: 'default', name: 'q' }]);
     if (made === undefined) throw new Error('no queue');
     queue = made;
-    await openEpoch(run);
     await ensurePartitions(run, null);
     await close();
   });

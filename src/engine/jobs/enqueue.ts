@@ -23,9 +23,11 @@ export async function enqueue(
 ): Promise<Result<Enqueued>> {
   const refusal = refuseJobId(parts.mint, command.spec, 'job.job_id');
   if (refusal !== null) return { ok: false, refusal };
-  const [queue] = await parts.directory.ensure([{ namespace: command.namespace, name: command.spec.queue }]);
-  if (queue === undefined) throw new Error('a queue was not made');
-  return answer(command.spec, await parts.commits.submit(itemOf(parts.mint, queue, command.spec)));
+  const { namespace, spec } = command;
+  const jobs = [identify(parts.mint, spec)];
+  const [outcome] = await inQueues(parts, namespace, jobs, (items) => Promise.all(items.map((item) => parts.commits.submit(item))));
+  if (outcome === undefined) throw new Error('an enqueue has no outcome');
+  return answer(spec, outcome);
 }
 
 /** Each item for itself, or with `atomic` all in one commit or none. */
@@ -37,11 +39,10 @@ export async function enqueueBatch(parts: EnqueueParts, batch: EnqueueBatch): Pr
   const refused = checked.find((item) => !item.ok);
   if (batch.atomic && refused !== undefined && !refused.ok) return refused;
   const specs = checked.flatMap((item) => (item.ok ? [item.value] : []));
-  const queues = await parts.directory.ensure(specs.map((spec) => ({ namespace: batch.namespace, name: spec.queue })));
-  const items = specs.map((spec, index) => itemOf(parts.mint, queues[index], spec));
-  if (batch.atomic) return enqueueAtomic(parts, items);
-  const outcomes = await parts.commits.submitMany(items);
-  const answers = outcomes.map((outcome, index) => answer(specOf(items, index), outcome));
+  const jobs = specs.map((spec) => identify(parts.mint, spec));
+  if (batch.atomic) return inQueues(parts, batch.namespace, jobs, (items) => enqueueAtomic(parts, items));
+  const outcomes = await inQueues(parts, batch.namespace, jobs, (items) => parts.commits.submitMany(items));
+  const answers = outcomes.map((outcome, index) => answer(specOf(jobs, index), outcome));
   const inOrder = answers.values();
   return { ok: true, value: checked.map((item) => (item.ok ? next(inOrder) : item)) };
 }
@@ -56,12 +57,28 @@ async function enqueueAtomic(parts: EnqueueParts, items: readonly EnqueueItem[])
   return { ok: true, value: answers };
 }
 
-function itemOf(mint: JobIdMint, queue: EnqueueItem['queue'] | undefined, spec: JobSpec): EnqueueItem {
-  if (queue === undefined) throw new Error('a queue was not made');
-  return { queue, spec, jobId: spec.jobId ?? mint.mint(), digest: contentDigest(spec) };
+/** All of an item but its queue. Minted once: who submits it again, in another history of the database, submits the same job. */
+type Identified = Omit<EnqueueItem, 'queue'>;
+
+function identify(mint: JobIdMint, spec: JobSpec): Identified {
+  return { spec, jobId: spec.jobId ?? mint.mint(), digest: contentDigest(spec) };
 }
 
-function specOf(items: readonly EnqueueItem[], index: number): JobSpec {
+/** Submits jobs with the queues they go to, which spring into being. */
+function inQueues<Outcome>(
+  { directory }: EnqueueParts,
+  namespace: string,
+  jobs: readonly Identified[],
+  submit: (items: readonly EnqueueItem[]) => Promise<Outcome>,
+): Promise<Outcome> {
+  const names = jobs.map(({ spec }) => ({ namespace, name: spec.queue }));
+  return directory.inCurrentHistory(async () => {
+    const queues = (await directory.ensure(names)).values();
+    return submit(jobs.map((job) => ({ ...job, queue: next(queues) })));
+  });
+}
+
+function specOf(items: readonly Identified[], index: number): JobSpec {
   const item = items[index];
   if (item === undefined) throw new Error('more outcomes than items');
   return item.spec;
@@ -86,9 +103,9 @@ function refuseJobId(mint: JobIdMint, spec: JobSpec, field: string): Refusal | n
   return { kind: 'invalid_field', violations: [{ field, description: 'its time must lie within 24 hours of the database time' }] };
 }
 
-function next(answers: Iterator<Result<Enqueued>>): Result<Enqueued> {
-  const { value, done } = answers.next();
-  if (done === true) throw new Error('fewer answers than items');
+function next<T>(positional: Iterator<T, undefined>): T {
+  const { value, done } = positional.next();
+  if (done === true) throw new Error('fewer than there are items');
   return value;
 }
 

@@ -19,6 +19,8 @@ export async function peekQueue(
   { directory, repository }: { readonly directory: QueueDirectory; readonly repository: Pick<Repository, 'peekQueue'> },
   query: QueueQuery & { readonly pageSize: number },
 ): Promise<Result<readonly Job[]>> {
-  const found = await getQueue(directory, query);
-  return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize) } : found;
+  return directory.inCurrentHistory(async () => {
+    const found = await getQueue(directory, query);
+    return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize) } : found;
+  });
 }

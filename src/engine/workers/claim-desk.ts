@@ -203,8 +203,11 @@ export class ClaimDesk {
 
   /** One statement for all of them. True when somebody got something, so that there may be more. */
   async #claimFor(group: Group, served: readonly Waiter[]): Promise<boolean> {
-    const queues = (await this.#parts.directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
-    const given = queues.length === 0 ? [] : await this.#parts.repository.claim(queues, served.map(slotOf));
+    const { directory, repository } = this.#parts;
+    const given = await directory.inCurrentHistory(async () => {
+      const queues = (await directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
+      return queues.length === 0 ? [] : await repository.claim(queues, served.map(slotOf));
+    });
     const some = given.some((jobs) => jobs.length > 0);
     served.forEach((waiter, index) => this.#answer(waiter, given[index] ?? [], some));
     if (some) this.#parts.onClaimed();

@@ -75,7 +75,7 @@ async function resolveDuplicates(
   const free = open.flatMap(({ item }, index) => {
     const duplicate = found[index];
     const key = item.spec.idempotency?.key;
-    return duplicate?.freeKey === true && key !== undefined ? [{ queueId: item.queue.id, key, job: duplicate.jobId }] : [];
+    return duplicate?.freeKey === true && key !== undefined ? [{ queue: item.queue, key, job: duplicate.jobId }] : [];
   });
   if (free.length > 0) await freeKeys(run, now, free);
   const jobs =

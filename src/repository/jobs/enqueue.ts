@@ -7,7 +7,7 @@ import { EVENT_CODES } from '../../domain/event.ts';
 import { jobSizeBytes, type Micros } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
 import { byteaArray, plainArray, textArray } from '../array.ts';
-import { clock } from '../clock.ts';
+import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
 import { instant, instantLiteral, int, type Row } from '../row.ts';
@@ -69,6 +69,7 @@ e as (
 
 type EnqueueParam =
   | 'now'
+  | 'epochs'
   | 'n'
   | 'ids'
   | 'clientMinted'
@@ -97,7 +98,7 @@ type EnqueueParam =
 
 const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
-  sql`with ${clock}, ${input}, ${records}, ${orphanedKey}, ${tokens}
+  sql`with ${clockOfQueues}, ${input}, ${records}, ${orphanedKey}, ${tokens}
   select f.n, f.ord is null as scheduled, c.now as created_at, coalesce(f.max_attempts, q.max_attempts) as max_attempts
     from f cross join c
     cross join lateral (select max_attempts from stint.queue where shard = ${shard} and id = f.queue_id offset 0) q
@@ -131,6 +132,7 @@ function columns(items: readonly EnqueueItem[]): Record<Exclude<EnqueueParam, 'n
   const plain = (pick: (item: EnqueueItem) => string | number | boolean | null) => plainArray(items.map(pick));
   const texts = (pick: (item: EnqueueItem) => string | null) => textArray(items.map(pick));
   return {
+    epochs: epochsOf(items.map((item) => item.queue)),
     n: plainArray(items.map((_, index) => index)),
     ids: plain((item) => item.jobId),
     clientMinted: plain((item) => item.spec.jobId !== null),

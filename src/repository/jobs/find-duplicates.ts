@@ -2,15 +2,15 @@ import { sql } from 'drizzle-orm';
 import type { JobId } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
-import { clock } from '../clock.ts';
+import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { bool, bytes, int, jobId, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Who stands where an item wanted to be: found by the id the client minted (first), else by its idempotency key. */
-const findDuplicatesStatement = statement<'now' | 'n' | 'ids' | 'queueIds' | 'keys'>(
+const findDuplicatesStatement = statement<'now' | 'epochs' | 'n' | 'ids' | 'queueIds' | 'keys'>(
   'find-duplicates',
-  sql`with ${clock}
+  sql`with ${clockOfQueues}
   select i.n, d.job, d.by_key, d.free, coalesce(j.digest, ''::bytea) as digest, coalesce(j.namespace, '') as namespace
     from unnest(${param('n')}::int[], ${param('ids')}::uuid[], ${param('queueIds')}::int[], ${param('keys')}::text[]) as i(n, id, queue_id, key)
     cross join c
@@ -37,6 +37,7 @@ export interface Duplicate {
 export async function findDuplicates(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly (Duplicate | null)[]> {
   const rows = await run(findDuplicatesStatement, {
     now,
+    epochs: epochsOf(items.map((item) => item.queue)),
     n: plainArray(items.map((_, index) => index)),
     ids: plainArray(items.map((item) => item.jobId)),
     queueIds: plainArray(items.map((item) => item.queue.id)),

@@ -1,13 +1,14 @@
 import { sql } from 'drizzle-orm';
+import type { Queue } from '../../domain/queue.ts';
 import { plainArray, textArray } from '../array.ts';
-import { clock } from '../clock.ts';
+import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Lets go of keys whose hold has ended; asks again under the row's lock, for the holder may have changed. */
-const freeKeysStatement = statement<'now' | 'queueIds' | 'keys' | 'jobs'>(
+const freeKeysStatement = statement<'now' | 'epochs' | 'queueIds' | 'keys' | 'jobs'>(
   'free-keys',
-  sql`with ${clock},
+  sql`with ${clockOfQueues},
   i as materialized (
     select t.* from unnest(${param('queueIds')}::int[], ${param('keys')}::text[], ${param('jobs')}::uuid[]) as t(queue_id, key, job)
      order by queue_id, key),
@@ -23,7 +24,7 @@ const freeKeysStatement = statement<'now' | 'queueIds' | 'keys' | 'jobs'>(
 );
 
 export interface HeldKey {
-  readonly queueId: number;
+  readonly queue: Queue;
   readonly key: string;
   readonly job: string;
 }
@@ -31,7 +32,8 @@ export interface HeldKey {
 export async function freeKeys(run: Run, now: string | null, held: readonly HeldKey[]): Promise<void> {
   await run(freeKeysStatement, {
     now,
-    queueIds: plainArray(held.map((one) => one.queueId)),
+    epochs: epochsOf(held.map((one) => one.queue)),
+    queueIds: plainArray(held.map((one) => one.queue.id)),
     keys: textArray(held.map((one) => one.key)),
     jobs: plainArray(held.map((one) => one.job)),
   });

@@ -6,7 +6,7 @@ import type { Run } from '../database.ts';
 import { bool, float, int, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-const columns = sql`q.id, q.namespace, q.name, q.lease_duration_ms, q.lease_grace_ms, q.cancellation_budget_ms, q.max_attempts,
+const columns = sql`q.id, stint.current_epoch(${shard}) as epoch, q.namespace, q.name, q.lease_duration_ms, q.lease_grace_ms, q.cancellation_budget_ms, q.max_attempts,
   q.initial_backoff_ms, q.multiplier, q.max_backoff_ms, q.jitter, to_jsonb(q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled`;
 
 const resolveQueuesStatement = statement<'namespaces' | 'names'>(
@@ -59,6 +59,7 @@ function parseQueue(row: Row): Queue {
   const codes = row['non_retryable_codes'];
   return {
     id: int(row, 'id'),
+    epoch: int(row, 'epoch'),
     namespace: text(row, 'namespace'),
     name: text(row, 'name'),
     leaseDurationMs: int(row, 'lease_duration_ms'),

@@ -12,7 +12,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Queue } from '../../domain/queue.ts';
 import type { ClaimedJob, ClaimSlot } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
-import { clock } from '../clock.ts';
+import { clockOfQueues, epochsOf } from '../clock.ts';
 import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
 import type { Run } from '../database.ts';
 import { jobOfX } from '../job-record.ts';
@@ -48,7 +48,7 @@ const shareOfMany = sql`share as materialized (
    group by w.queue_id order by w.queue_id)`;
 
 function claimText(share: SQL): SQL {
-  return sql`with ${clock}, ${share},
+  return sql`with ${clockOfQueues}, ${share},
   picked as materialized (
     select x.* from share s cross join lateral (
       select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
@@ -87,7 +87,7 @@ function claimText(share: SQL): SQL {
   select x.slot, ${claimedJobColumns} from given x ${jobOfX} order by x.n`;
 }
 
-type ClaimParam = 'now' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
+type ClaimParam = 'now' | 'epochs' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
 
 const claimStatement = statement<ClaimParam>('claim', claimText(shareOfEach));
 const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
@@ -102,6 +102,7 @@ export async function claim(
   const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
   const values = {
     now,
+    epochs: epochsOf(queues),
     queueIds: plainArray(queues.map((queue) => queue.id)),
     wanted: slotOf.length,
     // Postgres counts from 1.
