@@ -83,6 +83,8 @@ describe('a claim', () => {
     const look = await desk.look();
     desk.wake('q');
     look.find(0);
+    await settled();
+    expect(desk.unseen).toBe(1);
     (await desk.look()).find(1);
     expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
   });
