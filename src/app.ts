@@ -1,6 +1,6 @@
 /** Where the rooms meet: plain constructors, called from the cellar up. */
 import type { Config } from './config.ts';
-import { createEngine } from './engine/create-engine.ts';
+import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
@@ -34,10 +34,12 @@ export interface AppOptions {
   readonly logger: Logger;
   /** Tests play their own time; production leaves it to the database. */
   readonly clock?: Clock;
+  /** The bench compares engines; production has the one. */
+  readonly engineOf?: (parts: EngineParts) => RunningEngine;
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
-export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK }: AppOptions): Promise<App> {
+export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine }: AppOptions): Promise<App> {
   const store = await openStore({ url: databaseUrl, clock, random: Math.random });
   let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
@@ -54,7 +56,7 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => onFailure('feed', error),
   });
-  const engine = createEngine({ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy });
+  const engine = engineOf({ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy });
   const health = new Health(SERVICE_NAMES);
   const server = new GrpcServer(health);
   addReflection(server.server);

@@ -1,6 +1,6 @@
 import type { Job, JobId } from '../domain/job.ts';
 import type { Aftermath } from './aftermath.ts';
-import { GroupCommit } from './group-commit.ts';
+import { type CommitShape, GroupCommit } from './group-commit.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
 import type {
   AckItem,
@@ -39,7 +39,8 @@ const byToken = { tenantOf: () => '', bytesOf: () => 0 };
 /** Each job may carry a result of a mebibyte, and nobody knows before it is read. */
 const MAX_READS = 128;
 
-export function createCommits(repository: Repository, aftermath: Aftermath): Commits {
+/** A `shape` goes for every operation, in place of its own. */
+export function createCommits(repository: Repository, aftermath: Aftermath, shape: CommitShape = {}): Commits {
   /** Wakes whom a commit concerns before its callers are answered. */
   const telling =
     <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(
@@ -60,6 +61,7 @@ export function createCommits(repository: Repository, aftermath: Aftermath): Com
       },
       bytesOf: enqueueBytes,
       tenantOf: ({ queue }) => queue.namespace,
+      ...shape,
     }),
     atomicEnqueues: new GroupCommit<AtomicBatch, readonly EnqueueOutcome[]>({
       name: 'atomic enqueue',
@@ -67,28 +69,32 @@ export function createCommits(repository: Repository, aftermath: Aftermath): Com
       commit: (batches) => Promise.all(batches.map(({ items, refuse }) => repository.enqueueAtomic(items, refuse))),
       bytesOf: ({ items }) => items.reduce((sum, item) => sum + enqueueBytes(item), 0),
       tenantOf: ({ items }) => items[0]?.queue.namespace ?? '',
+      ...shape,
     }),
-    starts: new GroupCommit({ ...byToken, name: 'start', commit: telling(repository.startMany) }),
+    starts: new GroupCommit({ ...byToken, name: 'start', commit: telling(repository.startMany), ...shape }),
     heartbeats: new GroupCommit<HeartbeatItem, HeartbeatOutcome>({
       ...byToken,
       name: 'heartbeat',
       commit: repository.heartbeatMany,
       bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
+      ...shape,
     }),
     acks: new GroupCommit<AckItem, SettleOutcome>({
       ...byToken,
       name: 'ack',
       commit: telling(repository.ackMany),
       bytesOf: ({ result }) => result.byteLength,
+      ...shape,
     }),
     fails: new GroupCommit<FailItem, FailOutcome>({
       ...byToken,
       name: 'fail',
       commit: telling(repository.failMany),
       bytesOf: ({ failure }) => failure.message.length + failure.details.byteLength,
+      ...shape,
     }),
-    releases: new GroupCommit({ ...byToken, name: 'release', commit: telling(repository.releaseMany) }),
-    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs, maxItems: MAX_READS }),
+    releases: new GroupCommit({ ...byToken, name: 'release', commit: telling(repository.releaseMany), ...shape }),
+    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs, maxItems: MAX_READS, ...shape }),
   };
 }
 

@@ -5,6 +5,7 @@ import { Aftermath } from './aftermath.ts';
 import { createCommits, idle, type Commits } from './commits.ts';
 import type { Engine } from './engine.ts';
 import { gated } from './gate.ts';
+import type { CommitShape } from './group-commit.ts';
 import { followJob } from './events/follow-job.ts';
 import { listEvents } from './events/list-events.ts';
 import { followLog } from './events/subscribe.ts';
@@ -30,6 +31,8 @@ export interface EngineParts {
   readonly onFailure: (what: string, error: unknown) => void;
   /** Background work was done: the database answers. */
   readonly onHealthy: () => void;
+  /** Default: each operation gathers as far as suits it. */
+  readonly commitShape?: CommitShape;
 }
 
 export interface RunningEngine extends Engine {
@@ -95,7 +98,7 @@ function createCore(parts: EngineParts): Core {
   };
   const upkeep = new Upkeep({ repository, onRound, onFailure: parts.onFailure });
   const aftermath = new Aftermath({ log, mint, wake: (queues) => desk.wake(queues), dueIn: (milliseconds) => upkeep.dueIn(milliseconds) });
-  const commits = createCommits(repository, aftermath);
+  const commits = createCommits(repository, aftermath, parts.commitShape);
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));

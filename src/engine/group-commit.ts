@@ -4,6 +4,7 @@
  */
 import { RefusalError } from '../domain/error.ts';
 import { StoreError } from './ports/store-error.ts';
+import { turnEnd } from './wait.ts';
 
 /** Items of one commit, where a lane does not say fewer. */
 const MAX_ITEMS = 512;
@@ -22,14 +23,21 @@ const CONTENDED_PARTS = 8;
 const MAX_BESIDE = 2;
 const RETRY_AFTER_MS = 500;
 
-export interface GroupCommitOptions<Item, Outcome> {
+/** How far items are gathered. */
+export interface CommitShape {
+  /** Items of one commit. Default 512. */
+  readonly maxItems?: number;
+  /** Commits in flight at once. Default 1: what arrives meanwhile is one commit. */
+  readonly lanes?: number;
+}
+
+export interface GroupCommitOptions<Item, Outcome> extends CommitShape {
   readonly name: string;
   /** One commit for all; positional. */
   readonly commit: (items: readonly Item[]) => Promise<readonly Outcome[]>;
   readonly bytesOf: (item: Item) => number;
   /** Whose item it is: waiting items are gathered in turn from all tenants, so that none crowds out another. */
   readonly tenantOf: (item: Item) => string;
-  readonly maxItems?: number;
 }
 
 interface Entry<Item, Outcome> {
@@ -51,7 +59,7 @@ export class GroupCommit<Item, Outcome> {
   readonly #contended: Contended<Item, Outcome>[] = [];
   #waitingItems = 0;
   #waitingBytes = 0;
-  #flushing = false;
+  #flushing = 0;
   #beside = 0;
   readonly #idle: (() => void)[] = [];
 
@@ -85,25 +93,25 @@ export class GroupCommit<Item, Outcome> {
       this.#waiting.set(tenant, queue);
       this.#waitingItems += 1;
       this.#waitingBytes += bytes;
-      if (this.#flushing) return;
-      this.#flushing = true;
-      // After this tick: what one call brings together is committed together.
-      queueMicrotask(() => void this.#drainLane());
+      if (this.#flushing === (this.#options.lanes ?? 1)) return;
+      this.#flushing += 1;
+      void this.#drainLane();
     });
   }
 
   /** Resolves when nothing waits and nothing is in flight. */
   async idle(): Promise<void> {
-    while (this.#flushing || this.#beside > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#flushing > 0 || this.#beside > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   #tellIdle(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
+  /** What arrives in one turn of the event loop is committed together: one read of the sockets brings many calls. */
   async #drainLane(): Promise<void> {
-    while (this.#waiting.size > 0) await this.#commit(this.#gather(), 0);
-    this.#flushing = false;
+    for (await turnEnd(); this.#waiting.size > 0; await turnEnd()) await this.#commit(this.#gather(), 0);
+    this.#flushing -= 1;
     this.#tellIdle();
   }
 

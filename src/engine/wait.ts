@@ -26,3 +26,8 @@ export function firstOf(signals: readonly AbortSignal[], afterMs: number | null 
     },
   };
 }
+
+/** Resolves when this turn of the event loop has brought what it brings; at once where nothing else is there. */
+export function turnEnd(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

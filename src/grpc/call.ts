@@ -5,6 +5,9 @@ interface Surface {
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
+/** One for all: making an error costs more than the rest of a call's end. */
+const ENDED = new DOMException('the call is over', 'AbortError');
+
 /** What a handler knows of its call besides the request. */
 export class Call {
   readonly #surface: Surface;
@@ -21,8 +24,8 @@ export class Call {
   get signal(): AbortSignal {
     if (this.#controller === null) {
       const controller = new AbortController();
-      if (this.#surface.cancelled) controller.abort();
-      else this.#surface.once('cancelled', () => controller.abort());
+      if (this.#surface.cancelled) controller.abort(ENDED);
+      else this.#surface.once('cancelled', () => controller.abort(ENDED));
       this.#controller = controller;
     }
     return this.#controller.signal;

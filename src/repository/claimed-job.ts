@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
 import type { ClaimedJob } from '../engine/ports/repository.ts';
 import { ONLY_SHARD } from './database.ts';
-import { formerFailureOfX, jobRecordColumns, parseJobRecord } from './job-record.ts';
+import { formerFailureOfX, jobRecordColumns, parseJobRecord, wholeJob } from './job-record.ts';
 import { bytes, bytesOrNull, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
 
@@ -20,8 +20,7 @@ export function parseClaimedJob(row: Row): ClaimedJob {
   const expiresAt = instant(row, 'until');
   const ttlMs = int(row, 'duration_ms');
   return {
-    job: {
-      ...record,
+    job: wholeJob(record, {
       state: startedAt === null ? 'LEASED' : 'RUNNING',
       life: int(row, 'life'),
       attempt,
@@ -34,7 +33,7 @@ export function parseClaimedJob(row: Row): ClaimedJob {
       failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: expiresAt,
-    },
+    }),
     payload: bytes(row, 'payload'),
     lease: {
       leaseToken: formatLeaseToken({ shard: ONLY_SHARD, jobId: record.jobId, fence, secret: text(row, 'token') }),

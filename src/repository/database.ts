@@ -86,9 +86,12 @@ export class Database {
   async #once<T>(work: (client: Sql) => Promise<T>): Promise<T> {
     const client = this.#client;
     let timer: NodeJS.Timeout | undefined;
-    const overdue = new StoreError('unavailable', 'the database did not answer in time');
+    let overdue: StoreError | null = null;
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(overdue), deadlineOf(this.#options));
+      timer = setTimeout(() => {
+        overdue = new StoreError('unavailable', 'the database did not answer in time');
+        reject(overdue);
+      }, deadlineOf(this.#options));
     });
     try {
       return await Promise.race([work(client), deadline]);

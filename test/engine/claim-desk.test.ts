@@ -64,6 +64,29 @@ describe('a claim', () => {
     expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
   });
 
+  it('asks for hints only when it has found nothing', async () => {
+    const desk = new Desk();
+    const claimed = desk.claim();
+    const look = await desk.look();
+    expect(desk.readers).toBe(0);
+    look.find(1);
+    await claimed;
+    expect(desk.readers).toBe(0);
+    await desk.park(['w']);
+    expect(desk.readers).toBe(1);
+  });
+
+  it('is served together with who asks in the same turn of the event loop', async () => {
+    const desk = new Desk();
+    const claims = [desk.claim({ workerId: 'a' })];
+    await new Promise((resolve) => process.nextTick(resolve));
+    claims.push(desk.claim({ workerId: 'b' }));
+    const look = await desk.look();
+    expect(look.workers).toEqual(['a', 'b']);
+    look.find(1, 1);
+    await Promise.all(claims);
+  });
+
   it('waits on a queue that is not there yet', async () => {
     const desk = new Desk();
     const claimed = desk.claim({ queues: ['new'] });

@@ -24,6 +24,19 @@ describe('a group commit', () => {
     expect(await answers).toEqual(['A', 'B']);
   });
 
+  it('commits together what one turn of the event loop brings, whoever brings it', async () => {
+    const lane = new Lane();
+    const answers = [lane.group.submit(item('a'))];
+    await Promise.resolve();
+    answers.push(lane.group.submit(item('b')));
+    await new Promise((resolve) => process.nextTick(resolve));
+    answers.push(lane.group.submit(item('c')));
+    const flight = await lane.flight();
+    expect(flight.names).toEqual(['a', 'b', 'c']);
+    flight.land();
+    expect(await Promise.all(answers)).toEqual(['A', 'B', 'C']);
+  });
+
   it('gathers what arrives while a commit is in flight into one next commit', async () => {
     const lane = new Lane();
     const first = lane.group.submit(item('a'));

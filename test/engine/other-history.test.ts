@@ -18,7 +18,8 @@ async function restoreWithNumberTaken(namespace: string): Promise<{ stranger: st
 }
 
 const countIn = async (namespace: string) => {
-  const rows = await scene.database.sql`select j.id from stint.job j join stint.queue q on q.id = j.queue_id where q.namespace = ${namespace}`;
+  const rows = await scene.database
+    .sql`select j.id from stint.job j join stint.queue q on q.id = j.queue_id where q.namespace = ${namespace}`;
   return rows.length;
 };
 

@@ -9,6 +9,7 @@ import { RefusalError } from '../../domain/error.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { ClaimedJob, ClaimSlot, Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
+import { turnEnd } from '../wait.ts';
 
 /** Parked claims look again after this, should every hint have been lost. */
 const RECHECK_MS = 5_000;
@@ -119,7 +120,6 @@ export class ClaimDesk {
   #park(claim: Claim, signal: AbortSignal): Promise<Claimed> {
     const group = this.#group(claim);
     this.#parked += 1;
-    this.#reading ??= this.#parts.keepReading();
     let unpark = () => {};
     const claimed = new Promise<Claimed>((resolve, reject) => {
       const waiter = newWaiter({ claim, group, resolve, reject, arrival: (this.#arrivals += 1) });
@@ -167,6 +167,8 @@ export class ClaimDesk {
 
   async #run(group: Group): Promise<void> {
     while (group.wanted && group.waiters.size > 0) {
+      // Who asks in this turn of the event loop is served by the same statement.
+      await turnEnd();
       group.wanted = false;
       const [served, lookedFor] = [this.#nextSlots(group), this.#arrivals];
       try {
@@ -181,6 +183,8 @@ export class ClaimDesk {
       }
     }
     group.running = false;
+    // Only for who found nothing and stays: while there is something to claim nobody needs hints.
+    if (group.waiters.size > 0) this.#reading ??= this.#parts.keepReading();
     this.#scheduleRecheck(group);
     this.#forgetIfIdle(group);
   }

@@ -3,7 +3,7 @@ import { EVENT_CODES } from '../../domain/event.ts';
 import type { Job, JobId, JobState } from '../../domain/job.ts';
 import { plainArray } from '../array.ts';
 import type { Run } from '../database.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bytesOrNull, failureOrNull, int, int8, instantOrNull, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
@@ -86,8 +86,7 @@ export function parseState(row: Row): JobState {
 export function parseJob(row: Row): Job {
   const record = parseJobRecord(row);
   const state = parseState(row);
-  return {
-    ...record,
+  return wholeJob(record, {
     state,
     life: int(row, 'life'),
     attempt: int(row, 'attempt'),
@@ -101,5 +100,5 @@ export function parseJob(row: Row): Job {
     failure: state === 'SUCCEEDED' ? null : failureOrNull(row, 'failure'),
     workerId: text(row, 'worker'),
     leaseExpiresAt: instantOrNull(row, 'until'),
-  };
+  });
 }

@@ -5,7 +5,7 @@ import { byteaArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
@@ -57,8 +57,7 @@ function acked(row: Row, item: AckItem | undefined): SettleOutcome {
   if (item === undefined) throw new Error('the database acked an item that was not sent');
   return {
     kind: 'applied',
-    job: {
-      ...parseJobRecord(row),
+    job: wholeJob(parseJobRecord(row), {
       state: 'SUCCEEDED',
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
@@ -71,6 +70,6 @@ function acked(row: Row, item: AckItem | undefined): SettleOutcome {
       failure: null,
       workerId: text(row, 'worker'),
       leaseExpiresAt: null,
-    },
+    }),
   };
 }

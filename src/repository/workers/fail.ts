@@ -7,7 +7,7 @@ import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedByFailure } from '../ended-by-failure.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
@@ -59,8 +59,7 @@ function failed(row: Row, item: FailItem | undefined): FailOutcome {
   return {
     kind: 'applied',
     decision,
-    job: {
-      ...parseJobRecord(row),
+    job: wholeJob(parseJobRecord(row), {
       ...ended,
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
@@ -72,6 +71,6 @@ function failed(row: Row, item: FailItem | undefined): FailOutcome {
       failure: item.failure,
       workerId: text(row, 'worker'),
       leaseExpiresAt: null,
-    },
+    }),
   };
 }

@@ -9,7 +9,7 @@ import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedByFailure } from '../ended-by-failure.ts';
 import { deleteHeld, heldLeases, heldValues, type HeldParam } from '../held-leases.ts';
-import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bool, failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
@@ -87,8 +87,7 @@ function released(row: Row): SettleOutcome {
   const record = parseJobRecord(row);
   return {
     kind: 'applied',
-    job: {
-      ...record,
+    job: wholeJob(record, {
       ...endOf(row, record.runAt),
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
@@ -99,7 +98,7 @@ function released(row: Row): SettleOutcome {
       resultContentType: '',
       workerId: text(row, 'worker'),
       leaseExpiresAt: null,
-    },
+    }),
   };
 }
 

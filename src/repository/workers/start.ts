@@ -4,7 +4,7 @@ import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/reposito
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
-import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord } from '../job-record.ts';
+import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
 
@@ -39,8 +39,7 @@ export async function startMany(run: Run, now: string | null, items: readonly Se
 function running(row: Row): Applied {
   return {
     kind: bool(row, 'fresh') ? 'applied' : 'already_applied',
-    job: {
-      ...parseJobRecord(row),
+    job: wholeJob(parseJobRecord(row), {
       state: 'RUNNING',
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
@@ -53,6 +52,6 @@ function running(row: Row): Applied {
       failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: instant(row, 'until'),
-    },
+    }),
   };
 }
