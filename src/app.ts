@@ -63,7 +63,7 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
   addServices(server.server, {
     engine,
     version: readVersion(),
-    report: (method, error) => logger.error({ err: error, method }, 'a call failed'),
+    report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
   });
   const close = async () => {
     await engine.stop();

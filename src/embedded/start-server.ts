@@ -67,8 +67,8 @@ async function awaitReady(server: SupervisedServer, clusterDir: string): Promise
   if (pid === null) return await exited;
   while (performance.now() < deadline) {
     const file = await readServerFile(clusterDir);
-    // A file that a killed server left behind says "ready" too, but with another pid.
-    if (file?.pid === pid && file.status === 'ready') return { kind: 'ready', pid };
+    // A file that a killed server left behind says "ready" too, but with another pid. One that follows another server says "standby".
+    if (file?.pid === pid && ['ready', 'standby'].includes(file.status)) return { kind: 'ready', pid };
     const outcome = await Promise.race([exited, delay(LOOK_AGAIN_MS, null)]);
     if (outcome !== null) return outcome;
   }

@@ -1,6 +1,6 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { StoreError } from '../engine/ports/store-error.ts';
-import { isConnectionLoss, NO_EPOCH, sqlState, storeError } from './driver-error.ts';
+import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
 import type { Statement, Value } from './statement.ts';
 
@@ -31,8 +31,8 @@ export interface DatabaseOptions {
   readonly settings: 'hot' | 'plain';
   /** Default: 15 s. */
   readonly queryDeadlineMs?: number;
-  /** Called when the server that answers has no epoch yet; the statement is then tried once more. */
-  readonly onNoEpoch?: (() => Promise<void>) | undefined;
+  /** Called when the server that answers has no epoch yet, or no partitions for today; the statement is then tried once more. */
+  readonly onUnprepared?: (() => Promise<void>) | undefined;
 }
 
 /** Every namespace lives on the one shard there is. A shard is a Postgres of its own, so each database binds its own number. */
@@ -75,9 +75,9 @@ export class Database {
     try {
       return await this.#once(work);
     } catch (error) {
-      if (sqlState(error) !== NO_EPOCH || this.#options.onNoEpoch === undefined) throw toStoreError(error);
+      if (!isUnprepared(error) || this.#options.onUnprepared === undefined) throw toStoreError(error);
     }
-    await this.#options.onNoEpoch();
+    await this.#options.onUnprepared();
     return this.#once(work).catch((error: unknown) => {
       throw toStoreError(error);
     });

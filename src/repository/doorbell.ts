@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import postgres from 'postgres';
+import postgres, { type Sql } from 'postgres';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Database } from './database.ts';
 import { statement, param } from './statement.ts';
@@ -8,34 +8,69 @@ import { sql } from 'drizzle-orm';
 const CHANNEL = 'stint_bell';
 /** NOTIFY takes a lock at commit: at most one in this time, whatever is committed meanwhile. */
 const RING_GAP_MS = 10;
+/** Whoever has not heard its own ring by the next one listens anew. */
+const HEARING_TEST_MS = 5_000;
+const CONNECT_TIMEOUT_S = 5;
 const CLOSE_TIMEOUT_S = 2;
 
 const notifyStatement = statement<'replica'>('ring-doorbell', sql`select pg_notify('stint_bell', ${param('replica')}::text)`);
 
-/** NOTIFY on the plain pool, LISTEN on a connection of its own; the driver listens again after a lost connection. */
+/**
+ * NOTIFY on the plain pool, LISTEN on a connection of its own. The driver listens again after a lost connection, once: a
+ * standby refuses it and stays connected when it is promoted, and a network may drop a connection silently. So each
+ * replica tests its own hearing.
+ */
 export function createDoorbell(url: string, database: Database): Doorbell {
   const replica = randomUUID();
-  const listener = postgres(url, {
-    max: 1,
-    fetch_types: false,
-    onnotice: () => undefined,
-    connection: { application_name: 'stint listen' },
-  });
-  let timer: NodeJS.Timeout | null = null;
+  let listener: Sql | null = null;
+  let heard = true;
+  let ringing: NodeJS.Timeout | null = null;
+  let testing: NodeJS.Timeout | null = null;
+
+  // A lost ring costs the others one interval of polling, nothing else.
+  const notify = () => void database.run(notifyStatement, { replica }).catch(() => undefined);
+
+  const listen = async (onRing: () => void) => {
+    const former = listener;
+    listener = connect(url);
+    // What its last queries met was told already, or is of no interest.
+    former?.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
+    const onHeard = (from: string) => {
+      if (from === replica) heard = true;
+      else onRing();
+    };
+    await listener.listen(CHANNEL, onHeard, onRing);
+  };
+
   return {
     ring: () => {
-      timer ??= setTimeout(() => {
-        timer = null;
-        // A lost ring costs the others one interval of polling, nothing else.
-        database.run(notifyStatement, { replica }).catch(() => undefined);
+      ringing ??= setTimeout(() => {
+        ringing = null;
+        notify();
       }, RING_GAP_MS);
     },
     listen: async (onRing) => {
-      await listener.listen(CHANNEL, (from) => (from === replica ? undefined : onRing()), onRing);
+      await listen(onRing);
+      testing = setInterval(() => {
+        if (!heard) listen(onRing).catch(() => undefined);
+        heard = false;
+        notify();
+      }, HEARING_TEST_MS);
     },
     close: async () => {
-      if (timer !== null) clearTimeout(timer);
-      await listener.end({ timeout: CLOSE_TIMEOUT_S });
+      if (ringing !== null) clearTimeout(ringing);
+      if (testing !== null) clearInterval(testing);
+      await listener?.end({ timeout: CLOSE_TIMEOUT_S });
     },
   };
+}
+
+function connect(url: string): Sql {
+  return postgres(url, {
+    max: 1,
+    fetch_types: false,
+    onnotice: () => undefined,
+    connect_timeout: CONNECT_TIMEOUT_S,
+    connection: { application_name: 'stint listen' },
+  });
 }

@@ -1,7 +1,10 @@
 import { StoreError } from '../engine/ports/store-error.ts';
 
 /** The database has no epoch for the server that answered: it was restored or promoted. */
-export const NO_EPOCH = 'ST001';
+const NO_EPOCH = 'ST001';
+
+/** Of a row that no partition takes, where no constraint is named. */
+const CHECK_VIOLATION = '23514';
 
 /** The statement names queues by ids of another history of the database. */
 const OTHER_EPOCH = 'ST002';
@@ -36,6 +39,13 @@ function isTransient(code: string): boolean {
 export function isConnectionLoss(cause: unknown): boolean {
   const code = sqlState(cause);
   return code === null || code.startsWith('08') || code.startsWith('57P') || code === '25006' || code === '55000';
+}
+
+/** Whether the server that answered lacks what each statement needs: its epoch, or partitions for today. */
+export function isUnprepared(cause: unknown): boolean {
+  const code = sqlState(cause);
+  if (code !== CHECK_VIOLATION) return code === NO_EPOCH;
+  return cause instanceof Error && !('constraint_name' in cause && cause.constraint_name !== undefined);
 }
 
 /** Five characters from the server; null where the server did not answer. */

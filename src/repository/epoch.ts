@@ -1,4 +1,4 @@
-/** Opening epochs: a database tells by its system identifier and timeline whether it is the one that was written before. */
+/** Opening epochs: system identifier, timeline and home tell whether the database is the one that was written before. */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import type { Run } from './database.ts';
@@ -10,14 +10,15 @@ import { param, shard, statement } from './statement.ts';
  */
 const openEpochStatement = statement<'id'>(
   'open-epoch',
-  sql`insert into stint.epoch (shard, number, id, system_identifier, timeline, opened_at)
+  sql`insert into stint.epoch (shard, number, id, system_identifier, timeline, home, opened_at)
     select ${shard}, greatest(coalesce((select max(number) from stint.epoch where shard = ${shard}), 0) + 1,
         extract(epoch from clock_timestamp() - timestamptz '2026-01-01 00:00:00+00')::int),
-        ${param('id')}::uuid, s.system_identifier, s.timeline, clock_timestamp()
+        ${param('id')}::uuid, s.system_identifier, s.timeline, s.home, clock_timestamp()
       from (select (select system_identifier from pg_control_system()) as system_identifier,
-                   substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline) s
+                   substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline, stint.epoch_home() as home) s
      where not exists (
-       select 1 from stint.epoch e where e.shard = ${shard} and e.system_identifier = s.system_identifier and e.timeline = s.timeline)
+       select 1 from stint.epoch e where e.shard = ${shard} and e.system_identifier = s.system_identifier and e.timeline = s.timeline
+          and e.home = s.home)
     on conflict (shard, number) do nothing`,
 );
 

@@ -69,6 +69,7 @@ create table stint.epoch (
   system_identifier bigint not null,
   timeline text not null,
   opened_at timestamp with time zone not null,
+  home text not null,
   constraint epoch_shard_number_pk PRIMARY KEY (shard, number)
 );
 
@@ -237,6 +238,7 @@ BEGIN
    WHERE e.shard = of_shard
      AND e.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
      AND e.timeline = substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+     AND e.home = (SELECT stint.epoch_home())
    ORDER BY e.number DESC
    LIMIT 1;
   IF found_number IS NULL THEN
@@ -278,6 +280,14 @@ BEGIN
   END LOOP;
   RETURN made;
 END $function$;
+
+CREATE OR REPLACE FUNCTION stint.epoch_home()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT d.oid || '/' || 'stint.epoch'::regclass::oid FROM pg_database d WHERE d.datname = current_database()
+$function$;
 
 CREATE OR REPLACE FUNCTION stint.expect_epoch(of_shard smallint, expected integer[])
  RETURNS integer

@@ -47,6 +47,8 @@ export const epoch = stint.table(
     id: uuid('id').notNull(),
     systemIdentifier: int8('system_identifier').notNull(),
     timeline: text('timeline').notNull(),
+    /** OIDs of the database and of this table: a dump that is restored in its own cluster gets others. */
+    home: text('home').notNull(),
     openedAt: instant('opened_at').notNull(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.number] })],

@@ -29,26 +29,44 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Whoever asks while it is done waits for the same end. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  return () => {
+    running ??= work().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+}
+
 /** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
 export async function openStore({ url, clock, random }: { url: string; clock: Clock; random: () => number }): Promise<Store> {
   await migrate(url);
-  const upkeep: Database = new Database({
+  const upkeep = new Database({
     url,
     connections: UPKEEP_CONNECTIONS,
     applicationName: 'stint upkeep',
     settings: 'plain',
     queryDeadlineMs: UPKEEP_DEADLINE_MS,
-    onNoEpoch: () => onNoEpoch(),
+    onUnprepared: () => prepare(),
   });
-  const onNoEpoch = async () => {
-    await openEpoch(upkeep.run);
-    // An older state of the database has no partitions for today.
+  // Partitions first, of which an older state of the database has none for today: where there is an epoch everybody writes.
+  // Neither statement needs what it makes, so this does not wait for itself.
+  const prepare = oneAtATime(async () => {
     await ensurePartitions(upkeep.run, nowValue(clock));
-  };
-  await openEpoch(upkeep.run);
-  const slow = new Database({ url, connections: SLOW_CONNECTIONS, applicationName: 'stint slow', settings: 'plain', onNoEpoch });
-  const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onNoEpoch });
-  const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onNoEpoch });
+    await openEpoch(upkeep.run);
+  });
+  await prepare();
+  const slow = new Database({
+    url,
+    connections: SLOW_CONNECTIONS,
+    applicationName: 'stint slow',
+    settings: 'plain',
+    onUnprepared: prepare,
+  });
+  const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onUnprepared: prepare });
+  const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onUnprepared: prepare });
   const doorbell = createDoorbell(url, upkeep);
   return {
     repository: createRepository({ hot, slow, upkeep, clock, random }),

@@ -4,13 +4,16 @@ import { StoreError } from '../../engine/ports/store-error.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { instant } from '../row.ts';
-import { statement } from '../statement.ts';
+import { param, statement } from '../statement.ts';
 
-/** Partitions from the oldest id a client may mint (24 h, and an hour of slack) to three days ahead. */
+/**
+ * Partitions from the oldest id a client may mint (24 h, and an hour of slack) to three days ahead. The time alone, not the
+ * epoch: that is opened once there are partitions.
+ */
 const ensurePartitionsStatement = statement<'now'>(
   'ensure-partitions',
-  sql`with ${clock}
-  select stint.ensure_partitions(c.now - interval '25 hours', c.now + interval '72 hours') from c`,
+  sql`select stint.ensure_partitions(c.now - interval '25 hours', c.now + interval '72 hours')
+    from (select coalesce(${param('now')}::timestamptz, clock_timestamp()) as now) c`,
 );
 
 const databaseTimeStatement = statement<'now'>('database-time', sql`with ${clock} select c.now from c`);
