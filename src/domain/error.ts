@@ -11,7 +11,7 @@ export type Refusal =
   | { readonly kind: 'invalid_field'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'unimplemented'; readonly what: string }
   | { readonly kind: 'job_not_found'; readonly jobId: string }
-  | { readonly kind: 'queue_not_found'; readonly queue: string }
+  | { readonly kind: 'queue_not_found'; readonly namespace: string; readonly queue: string }
   | { readonly kind: 'duplicate_job'; readonly jobId: JobId | null }
   | { readonly kind: 'lease_lost' }
   | { readonly kind: 'invalid_transition'; readonly jobId: JobId; readonly state: JobState; readonly action: string }

@@ -46,9 +46,9 @@ function resolvePackage(name: string): string | null {
  * run. Any number of processes may do it at once: a link is made whole or not at all, and all make the same ones.
  * Answers false when the links are missing and the folder is not ours to write.
  */
-export async function restoreLibraryLinks(binaries: Binaries): Promise<boolean> {
-  const packageFolder = dirname(binaries.folder);
-  for (const { source, target } of await readLinks(binaries.folder)) {
+export async function restoreLibraryLinks({ folder }: Pick<Binaries, 'folder'>): Promise<boolean> {
+  const packageFolder = dirname(folder);
+  for (const { source, target } of await readLinks(folder)) {
     const link = join(packageFolder, target);
     if (await exists(link)) continue;
     try {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chown, lchown, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Account } from './account.ts';
-import { initdbOf } from './binaries.ts';
+import { type Binaries, initdbOf } from './binaries.ts';
 import { lastLine, run } from './command.ts';
 import type { DataFolder } from './data-folder.ts';
 import { EmbeddedPostgresError, systemCode } from './error.ts';
@@ -13,6 +13,8 @@ const passwordFile = 'stint.password';
 
 /** Every local user can reach the port, so only who can read this file gets in. */
 const PASSWORD_BYTES = 24;
+
+const FIRST_WITH_OWN_LOCALES = 17;
 
 export interface ClusterDraft {
   readonly folder: DataFolder;
@@ -36,7 +38,7 @@ export async function createCluster({ folder, runner, durable }: ClusterDraft): 
     const cluster = join(draft, 'cluster');
     await initialise(runner, [
       ...['--pgdata', cluster, '--username', 'postgres', '--auth', 'scram-sha-256', '--pwfile', password],
-      ...['--encoding', 'UTF8', '--locale-provider', 'builtin', '--locale', 'C', '--builtin-locale', 'C.UTF-8'],
+      ...['--encoding', 'UTF8', '--locale', 'C', ...localeOf(runner.binaries)],
       ...(durable ? [] : ['--no-sync']),
       '--no-instructions',
     ]);
@@ -45,6 +47,11 @@ export async function createCluster({ folder, runner, durable }: ClusterDraft): 
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+/** The same letters and order on every machine; older versions know only what the system's library offers. */
+function localeOf({ majorVersion }: Binaries): readonly string[] {
+  return Number(majorVersion) < FIRST_WITH_OWN_LOCALES ? [] : ['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'];
 }
 
 async function initialise(runner: Runner, args: readonly string[]): Promise<void> {

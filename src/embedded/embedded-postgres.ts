@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Account, type Caller, chooseAccount, readCaller } from './account.ts';
-import { locateBinaries } from './binaries.ts';
+import { type Binaries, locateBinaries } from './binaries.ts';
 import { accountMissing, createCluster, giveCluster, readPassword } from './cluster.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
 import { loopback } from './free-port.ts';
@@ -20,6 +20,8 @@ export interface EmbeddedPostgresOptions {
   readonly log: (line: string) => void;
   /** Postgres settings that go before the service's own. */
   readonly settings?: Settings;
+  /** Another Postgres than the packaged one. */
+  readonly binaries?: Binaries;
 }
 
 export interface EmbeddedPostgres {
@@ -42,7 +44,7 @@ const FAST_SHUTDOWN_LIMIT_MS = 30_000;
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const durable = options.durable !== 'off';
-  const binaries = await locateBinaries();
+  const binaries = options.binaries ?? (await locateBinaries());
   const folder = await openDataFolder(resolve(options.dataDir), binaries.majorVersion);
   const caller = readCaller();
   if (caller.kind === 'nameless' && folder.clusterOwner === null) throw accountMissing();

@@ -58,7 +58,10 @@ function account(refusal: Refusal, violationBytes: number): Account {
     case 'job_not_found':
       return { message: `there is no job ${echo(refusal.jobId)} in this namespace`, metadata: { job_id: refusal.jobId } };
     case 'queue_not_found':
-      return { message: `there is no queue ${echo(refusal.queue)} in this namespace`, metadata: { queue: refusal.queue } };
+      return {
+        message: `there is no queue ${echo(refusal.queue)} in this namespace`,
+        metadata: { namespace: refusal.namespace, queue: refusal.queue },
+      };
     case 'duplicate_job':
       return {
         message: 'the id or key is taken by another job',

@@ -12,9 +12,18 @@ export function describeStoreFailure(error: unknown, databaseUrl: string): strin
     const words = databaseRefusal(codeOf(cause), databaseUrl);
     if (words !== null) return words;
   }
+  const { host } = readTarget(databaseUrl);
+  const unfit = findKind(chain, 'unfit_server');
+  if (unfit !== null) return `DATABASE_URL: ${host}: ${unfit.message}`;
   // The driver tries again without end where a connection is taken and then dropped, until our own deadline.
-  const silent = chain.some((cause) => cause instanceof Error && 'kind' in cause && cause.kind === 'unavailable');
-  return silent ? `DATABASE_URL: ${readTarget(databaseUrl).host} does not answer as a Postgres does: correct the host and port` : null;
+  if (findKind(chain, 'unavailable') === null) return null;
+  return `DATABASE_URL: ${host} does not answer as a Postgres does: correct the host and port`;
+}
+
+/** The errors of storage have a kind. */
+function findKind(chain: readonly unknown[], kind: string): Error | null {
+  for (const cause of chain) if (cause instanceof Error && 'kind' in cause && cause.kind === kind) return cause;
+  return null;
 }
 
 /** The setting that names the address, for the words of a refusal. */

@@ -3,7 +3,8 @@ import { Metadata, status as Code } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { JobState } from '../../gen/stint/v1/job.ts';
 import { ClaimDecision, ClaimRequest, StartMode } from '../../gen/stint/v1/worker_service.ts';
-import { held, type Scene, seconds, useService } from './stint.ts';
+import { type Scene, useService } from './scene.ts';
+import { held, reasonOf, seconds } from './stint.ts';
 
 const scene = useService();
 
@@ -25,6 +26,18 @@ describe('Claim', () => {
     ]);
     expect(jobs[0]?.lease?.fence).toBeGreaterThan(0n);
     expect(jobs[0]?.lease?.heartbeatInterval?.seconds).toBeLessThan(20n);
+  });
+
+  it('leases for as long as the queue says where the worker does not', async () => {
+    const { lease } = (await scene().enqueueAndClaim()).claimed;
+    expect(lease).toMatchObject({ ttl: seconds(30), heartbeatInterval: seconds(10) });
+  });
+
+  it('keeps to its namespace', async () => {
+    const [one, other] = [scene(), scene()];
+    await other.enqueue();
+    expect(await claimedIds(one.claim())).toEqual([]);
+    expect(await claimedIds(other.claim())).toHaveLength(1);
   });
 
   it('gives the higher priority first, then the older', async () => {
@@ -147,5 +160,21 @@ describe('Start', () => {
     expect(started.job).toMatchObject({ jobId, state: JobState.RUNNING });
     expect(await stint.start({ leaseToken })).toEqual(started);
     expect(await eventTypes(jobId)).toEqual(['enqueued', 'claimed', 'started']);
+  });
+
+  it('of a job that its claim started changes nothing', async () => {
+    const { stint, enqueueAndClaim, job } = scene();
+    const { jobId, leaseToken } = await enqueueAndClaim();
+    const before = await job(jobId);
+    expect((await stint.start({ leaseToken })).job).toEqual(before);
+  });
+
+  it('with a token that is made up, or whose attempt is over, is lost', async () => {
+    const { stint, enqueueAndClaim } = scene();
+    const { leaseToken } = await enqueueAndClaim();
+    await stint.ack({ leaseToken });
+    for (const token of [leaseToken, 'made-up', '']) {
+      expect(await reasonOf(stint.start({ leaseToken: token }))).toBe('FAILED_PRECONDITION/LEASE_LOST');
+    }
   });
 });

@@ -6,8 +6,9 @@ import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
 import { WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
-import { richStatus } from '../grpc/loopback.ts';
-import { refusal, reasonOf, type Stint, useService } from './stint.ts';
+import { richStatus } from '../support/rich-status.ts';
+import { useService } from './scene.ts';
+import { held, refusal, reasonOf, type Stint } from './stint.ts';
 
 const scene = useService();
 
@@ -145,5 +146,17 @@ describe('an answer', () => {
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
     expect(listed).toBe(400);
+  });
+
+  it('tells of hundreds of jobs that were settled at once, in a size that every client takes', async () => {
+    const { namespace, queue, stint, claim } = scene();
+    const labels = { a: 'x'.repeat(16_000) };
+    for (let n = 0; n < 2; n += 1) await stint.enqueueBatch({ namespace, jobs: Array.from({ length: 200 }, () => ({ queue, labels })) });
+    const tokens: string[] = [];
+    while (tokens.length < 400) tokens.push(...(await claim({ maxJobs: 1_000 })).jobs.map((claimed) => held(claimed).leaseToken));
+    const { results } = await stint.settle({
+      settlements: tokens.map((leaseToken) => ({ leaseToken, action: { $case: 'ack', ack: {} } })),
+    });
+    expect(results.map(({ result }) => result?.$case)).toEqual(tokens.map(() => 'ack'));
   });
 });

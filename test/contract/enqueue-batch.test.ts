@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { OnDuplicate } from '../../gen/stint/v1/job.ts';
 import type { EnqueueResult } from '../../gen/stint/v1/job_service.ts';
-import { itemReason, reasonOf, refusal, useService, uuidV7 } from './stint.ts';
+import { useService } from './scene.ts';
+import { itemReason, reasonOf, refusal, uuidV7 } from './stint.ts';
 
 const scene = useService();
 

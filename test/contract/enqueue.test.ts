@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { IdempotencyScope, JobState, OnDuplicate } from '../../gen/stint/v1/job.ts';
 import { JobView } from '../../gen/stint/v1/job_service.ts';
-import { fromNow, reasonOf, refusal, seconds, useService, uuidV7 } from './stint.ts';
+import { useService } from './scene.ts';
+import { fromNow, reasonOf, refusal, seconds, uuidV7 } from './stint.ts';
 
 const scene = useService();
 
@@ -41,12 +42,15 @@ describe('Enqueue', () => {
     expect((await stint.getJob({ namespace: 'default', jobId: job?.jobId ?? '' })).job).toEqual(job);
   });
 
-  it('mints ids that are UUIDv7 and rise', async () => {
+  it('mints ids that are UUIDv7, each its own, and tell about when the job came', async () => {
     const { enqueue } = scene();
-    const ids = [];
-    for (let n = 0; n < 20; n += 1) ids.push((await enqueue()).jobId);
-    expect(ids.every((id) => /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id))).toBe(true);
-    expect(ids).toEqual(ids.toSorted());
+    const jobs = await Promise.all(Array.from({ length: 20 }, () => enqueue()));
+    expect(new Set(jobs.map(({ jobId }) => jobId)).size).toBe(20);
+    for (const { jobId, createdAt } of jobs) {
+      expect(jobId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      const mintedMs = Number.parseInt(jobId.slice(0, 8) + jobId.slice(9, 13), 16);
+      expect(Math.abs(mintedMs / 1_000 - Number(createdAt?.seconds))).toBeLessThan(60);
+    }
   });
 
   it('makes a second job of a second call without id and key', async () => {
@@ -85,6 +89,29 @@ describe('a job id of the client', () => {
     const { jobId } = await enqueue({ jobId: uuidV7(), payload: Buffer.from('x') });
     const other = await refusal(stint.enqueue({ namespace, job: { queue, type: 'test', jobId, payload: Buffer.from('y') } }));
     expect(other.info).toMatchObject({ reason: 'DUPLICATE_JOB', metadata: { job_id: jobId } });
+  });
+
+  it('is refused with the same content too where that was asked for', async () => {
+    const { enqueue } = scene();
+    const spec = { jobId: uuidV7(), onDuplicate: OnDuplicate.REJECT };
+    await enqueue(spec);
+    expect(await reasonOf(enqueue(spec))).toBe('ALREADY_EXISTS/DUPLICATE_JOB');
+  });
+
+  it('of another namespace is refused without a word about that job', async () => {
+    const [one, other] = [scene(), scene()];
+    const { jobId } = await other.enqueue({ jobId: uuidV7() });
+    const { info } = await refusal(one.enqueue({ jobId }));
+    expect(info).toMatchObject({ reason: 'DUPLICATE_JOB' });
+    expect(info?.metadata).toEqual({});
+  });
+
+  it('makes a repeated call the job that has ended meanwhile', async () => {
+    const { stint, enqueue, claimOne } = scene();
+    const spec = { jobId: uuidV7() };
+    await enqueue(spec);
+    await stint.ack({ leaseToken: (await claimOne()).leaseToken });
+    expect(await enqueue(spec)).toMatchObject({ jobId: spec.jobId, state: JobState.SUCCEEDED });
   });
 
   it('may be a day old, but not two', async () => {

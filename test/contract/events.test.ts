@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '../../gen/stint/v1/event.ts';
+import { SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
 import { JobState } from '../../gen/stint/v1/job.ts';
-import { collect, reasonOf, refusal, type Scene, useService, uuidV7 } from './stint.ts';
+import { type Scene, useService } from './scene.ts';
+import { collect, reasonOf, refusal, uuidV7 } from './stint.ts';
 
 const scene = useService();
 
@@ -50,6 +52,15 @@ describe('ListEvents', () => {
     expect(await list({ pageSize: 3, pageToken: first.nextPageToken })).toEqual([4]);
   });
 
+  it('refuses a page token under another choice', async () => {
+    const one = scene();
+    const { stint, namespace } = one;
+    const jobId = await ranThrough(one);
+    const { nextPageToken: pageToken } = await stint.listEvents({ namespace, jobId, pageSize: 1 });
+    const { violations } = await refusal(stint.listEvents({ namespace, jobId, pageSize: 1, pageToken, types: ['succeeded'] }));
+    expect(violations.map(({ field }) => field)).toEqual(['page_token']);
+  });
+
   it('does not find a job that is not there', async () => {
     const { stint, namespace } = scene();
     expect(await reasonOf(stint.listEvents({ namespace, jobId: uuidV7() }))).toBe('NOT_FOUND/JOB_NOT_FOUND');
@@ -82,6 +93,39 @@ describe('Subscribe', () => {
     while (!seen) enqueued.push((await enqueue()).jobId);
     const { events } = await collected;
     expect(enqueued).toEqual(expect.arrayContaining(events.map(({ jobId }) => jobId)));
+  });
+
+  it('to a job from now on gives what follows only', async () => {
+    const { stint, namespace, enqueue, claimOne, events } = scene();
+    const { jobId } = await enqueue();
+    const follower = stint.subscribe({ namespace, scope: { $case: 'jobId', jobId } });
+    expect((await follower.next()).events).toEqual([]);
+    await stint.ack({ leaseToken: (await claimOne()).leaseToken });
+    const { events: seen } = await collect(follower, upTo(3));
+    expect(seen).toEqual((await events(jobId)).slice(1));
+  });
+
+  it('waits for a queue that is not there yet', async () => {
+    const { stint, namespace, enqueue } = scene();
+    const follower = stint.subscribe({ namespace, scope: { $case: 'queue', queue: 'to-come' } });
+    await follower.next();
+    const { jobId } = await enqueue({ queue: 'to-come' });
+    expect((await collect(follower, upTo(1))).events).toMatchObject([{ jobId, type: 'enqueued' }]);
+  });
+
+  it('gives messages of 256 events and 1 MiB at most', async () => {
+    const { stint, namespace, queue } = scene();
+    const labels = { l: 'x'.repeat(8_000) };
+    await stint.enqueueBatch({ namespace, jobs: Array.from({ length: 600 }, () => ({ queue })) });
+    await stint.enqueueBatch({ namespace, jobs: Array.from({ length: 300 }, () => ({ queue, labels })) });
+    const follower = stint.subscribe({ namespace, scope: everything, start: fromBeginning });
+    for (let seen = 0; seen < 900;) {
+      const message = await follower.next();
+      seen += message.events.length;
+      expect(message.events.length).toBeLessThanOrEqual(256);
+      expect(SubscribeResponse.encode(message).finish().byteLength).toBeLessThan(1_048_576 + 4_096);
+    }
+    follower.cancel();
   });
 
   it('keeps to its queue, its namespace and its types', async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { JobState } from '../../gen/stint/v1/job.ts';
-import { reasonOf, refusal, useService, uuidV7 } from './stint.ts';
+import { type Job, JobState } from '../../gen/stint/v1/job.ts';
+import { useService } from './scene.ts';
+import { FailureKind } from '../../gen/stint/v1/retry.ts';
+import { codeOf, reasonOf, refusal, uuidV7 } from './stint.ts';
 
 const scene = useService();
 
@@ -57,16 +59,27 @@ describe('ListJobs', () => {
     await claimOne();
     const second = await enqueue({ type: 'a', labels: { team: 'x' } });
     const third = await enqueue({ type: 'b', labels: { team: 'y' }, queue: 'other' });
+    // As a set: the clocks by which replicas mint ids lie some milliseconds apart.
     const list = async (filter: Parameters<typeof stint.listJobs>[0]) =>
-      (await stint.listJobs({ namespace, ...filter })).jobs.map(({ jobId }) => jobId);
-    expect(await list({})).toEqual([third.jobId, second.jobId, first.jobId]);
-    expect(await list({ queue })).toEqual([second.jobId, first.jobId]);
-    expect(await list({ type: 'b' })).toEqual([third.jobId]);
-    expect(await list({ states: [JobState.RUNNING] })).toEqual([first.jobId]);
-    expect(await list({ states: [JobState.READY, JobState.SCHEDULED] })).toEqual([third.jobId, second.jobId]);
-    expect(await list({ labels: { team: 'x' } })).toEqual([second.jobId, first.jobId]);
-    expect(await list({ labels: { team: 'x', tier: '1' } })).toEqual([first.jobId]);
-    expect(await list({ labels: { team: 'x' }, type: 'b' })).toEqual([]);
+      new Set((await stint.listJobs({ namespace, ...filter })).jobs.map(({ jobId }) => jobId));
+    const only = (...jobs: readonly Job[]) => new Set(jobs.map(({ jobId }) => jobId));
+    expect(await list({})).toEqual(only(first, second, third));
+    expect(await list({ queue })).toEqual(only(first, second));
+    expect(await list({ type: 'b' })).toEqual(only(third));
+    expect(await list({ states: [JobState.RUNNING] })).toEqual(only(first));
+    expect(await list({ states: [JobState.READY, JobState.SCHEDULED] })).toEqual(only(second, third));
+    expect(await list({ labels: { team: 'x' } })).toEqual(only(first, second));
+    expect(await list({ labels: { team: 'x', tier: '1' } })).toEqual(only(first));
+    expect(await list({ labels: { team: 'x' }, type: 'b' })).toEqual(only());
+  });
+
+  it('keeps to its namespace, and leaves results out', async () => {
+    const { stint, namespace, enqueueAndClaim } = scene();
+    await scene().enqueue();
+    const { jobId, leaseToken } = await enqueueAndClaim();
+    await stint.ack({ leaseToken, result: Buffer.from('large') });
+    const { jobs } = await stint.listJobs({ namespace, states: [JobState.SUCCEEDED] });
+    expect(jobs).toMatchObject([{ jobId, state: JobState.SUCCEEDED, result: undefined }]);
   });
 
   it('refuses a page token under another filter', async () => {
@@ -118,6 +131,29 @@ describe('AwaitTerminal', () => {
     const waits = Array.from({ length: 50 }, () => terminal(jobId));
     await stint.ack({ leaseToken: (await claimOne()).leaseToken });
     for (const job of await Promise.all(waits)) expect(job.state).toBe(JobState.SUCCEEDED);
+  });
+
+  it('tells the failure that ended a job', async () => {
+    const { stint, enqueueAndClaim, terminal } = scene();
+    const { jobId, leaseToken } = await enqueueAndClaim();
+    const failure = { code: 'disk.full', message: 'no room', details: '', kind: FailureKind.TERMINAL };
+    await stint.fail({ leaseToken, failure });
+    expect(await terminal(jobId)).toMatchObject({ state: JobState.FAILED, failure });
+  });
+
+  it('waits until the client has waited long enough, and that is all the client is told', async () => {
+    const { stint, namespace, enqueue } = scene();
+    const { jobId } = await enqueue();
+    expect(await codeOf(stint.awaitTerminal({ namespace, jobId }, 300).rest())).toBe('DEADLINE_EXCEEDED');
+  });
+
+  it('waits on past the end of a life that the client has seen', async () => {
+    const { stint, namespace, enqueueAndClaim } = scene();
+    const { jobId, leaseToken } = await enqueueAndClaim();
+    await stint.ack({ leaseToken });
+    const follower = stint.awaitTerminal({ namespace, jobId, afterLife: 1 }, 1_000);
+    expect(await follower.next()).toMatchObject({ terminal: false, job: { state: JobState.SUCCEEDED, life: 1 } });
+    expect(await codeOf(follower.rest())).toBe('DEADLINE_EXCEEDED');
   });
 
   it('does not wait for a job that is not there', async () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { Directive } from '../../gen/stint/v1/lease.ts';
 import { JobState } from '../../gen/stint/v1/job.ts';
 import { FailureKind } from '../../gen/stint/v1/retry.ts';
 import { SettlementOutcome, type SettleResult, StartMode } from '../../gen/stint/v1/worker_service.ts';
-import { fromNow, itemReason, reasonOf, refusal, seconds, useService } from './stint.ts';
+import { useService } from './scene.ts';
+import { fromNow, itemReason, reasonOf, refusal, seconds } from './stint.ts';
 
 const scene = useService();
 const soon = { initialBackoff: { seconds: 0n, nanos: 1_000_000 }, jitter: false };
@@ -182,42 +182,6 @@ describe('Release', () => {
     const { leaseToken } = await enqueueAndClaim();
     await stint.release({ leaseToken });
     expect((await stint.release({ leaseToken })).outcome).toBe(SettlementOutcome.ALREADY_APPLIED);
-  });
-});
-
-describe('Heartbeat', () => {
-  it('renews each lease, and tells which are lost', async () => {
-    const { stint, enqueueAndClaim } = scene();
-    const live = await enqueueAndClaim({}, { leaseDuration: seconds(10) });
-    const ended = await enqueueAndClaim();
-    await stint.ack({ leaseToken: ended.leaseToken });
-    const leases = [live, ended, { leaseToken: 'made-up' }, live].map(({ leaseToken }) => ({ leaseToken }));
-    const { results } = await stint.heartbeat({ workerId: 'worker-1', leases });
-    expect(results.map(({ result }) => result?.$case)).toEqual(['renewed', 'lost', 'lost', 'renewed']);
-    const [first] = results;
-    expect(first?.result).toMatchObject({ renewed: { ttl: seconds(10), directive: Directive.CONTINUE } });
-    const before = live.claimed.lease?.expiresAt;
-    const after = first?.result?.$case === 'renewed' ? first.result.renewed.expiresAt : undefined;
-    expect(Number(after?.seconds) * 1e9 + (after?.nanos ?? 0)).toBeGreaterThan(Number(before?.seconds) * 1e9 + (before?.nanos ?? 0));
-  });
-
-  it('hands a checkpoint to the next attempt', async () => {
-    const { stint, enqueueAndClaim, claimOne } = scene();
-    const { leaseToken } = await enqueueAndClaim({ retry: soon });
-    await stint.heartbeat({ workerId: 'worker-1', leases: [{ leaseToken, checkpoint: Buffer.from('half way') }] });
-    await stint.fail({ leaseToken });
-    const next = await claimOne();
-    expect(next.claimed.checkpoint).toEqual(Buffer.from('half way'));
-  });
-
-  it('keeps a lease beyond its first duration, and its end takes the attempt', { timeout: 60_000 }, async () => {
-    const { stint, enqueueAndClaim, terminal, eventTypes, isSound } = scene();
-    const { jobId, leaseToken } = await enqueueAndClaim({ retry: { maxAttempts: 1 } }, { leaseDuration: seconds(1) });
-    const ended = await terminal(jobId);
-    expect(ended).toMatchObject({ state: JobState.FAILED, attempt: 1, failure: { code: 'stint.lease_expired' } });
-    expect(await reasonOf(stint.ack({ leaseToken }))).toBe(LOST);
-    expect((await eventTypes(jobId)).at(-1)).toBe('failed');
-    await isSound();
   });
 });
 

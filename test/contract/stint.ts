@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   type CallOptions,
+  Channel,
   type ClientReadableStream,
   type ClientUnaryCall,
   credentials,
@@ -8,10 +9,9 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { afterAll, beforeAll, expect } from 'vitest';
 import type { Event } from '../../gen/stint/v1/event.ts';
 import { EventServiceClient, ListEventsRequest, SubscribeRequest, type SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
-import type { Job, JobSpec } from '../../gen/stint/v1/job.ts';
+import type { Job } from '../../gen/stint/v1/job.ts';
 import {
   AwaitTerminalRequest,
   EnqueueBatchRequest,
@@ -39,8 +39,7 @@ import {
   StartRequest,
   WorkerServiceClient,
 } from '../../gen/stint/v1/worker_service.ts';
-import { startService } from '../support/service.ts';
-import { openStatus, richStatus } from '../grpc/loopback.ts';
+import { openStatus, richStatus } from '../support/rich-status.ts';
 
 /** Nothing here takes long; what hangs shall fail by name and not by the test runner's clock. */
 const CALL_DEADLINE_MS = 15_000;
@@ -65,13 +64,20 @@ function unary<Partial, Request, Response>(codec: Codec<Partial, Request>, metho
     });
 }
 
-/** A client of every RPC that a test needs, over gRPC alone. */
+/**
+ * A client of every RPC that a test needs, over gRPC alone. `address` is HOST:PORT, or several of them with IPv4 addresses,
+ * divided by commas: then each call, of whatever service, goes to the next.
+ */
 export function connect(address: string) {
   const insecure = credentials.createInsecure();
-  const jobs = new JobServiceClient(address, insecure);
-  const workers = new WorkerServiceClient(address, insecure);
-  const events = new EventServiceClient(address, insecure);
-  const queues = new QueueServiceClient(address, insecure);
+  const channel = new Channel(address.includes(',') ? `ipv4:${address}` : address, insecure, {
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  });
+  const options = { channelOverride: channel };
+  const jobs = new JobServiceClient(address, insecure, options);
+  const workers = new WorkerServiceClient(address, insecure, options);
+  const events = new EventServiceClient(address, insecure, options);
+  const queues = new QueueServiceClient(address, insecure, options);
   return {
     raw: { jobs, workers, events, queues },
     enqueue: unary(EnqueueRequest, jobs.enqueue.bind(jobs)),
@@ -79,8 +85,8 @@ export function connect(address: string) {
     getJob: unary(GetJobRequest, jobs.getJob.bind(jobs)),
     listJobs: unary(ListJobsRequest, jobs.listJobs.bind(jobs)),
     getServerInfo: unary(GetServerInfoRequest, jobs.getServerInfo.bind(jobs)),
-    awaitTerminal: (partial: Parameters<typeof AwaitTerminalRequest.fromPartial>[0]) =>
-      new Follower(jobs.awaitTerminal(AwaitTerminalRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
+    awaitTerminal: (partial: Parameters<typeof AwaitTerminalRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(jobs.awaitTerminal(AwaitTerminalRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     claim: unary(ClaimRequest, workers.claim.bind(workers)),
     start: unary(StartRequest, workers.start.bind(workers)),
     heartbeat: unary(HeartbeatRequest, workers.heartbeat.bind(workers)),
@@ -95,7 +101,7 @@ export function connect(address: string) {
     peekQueue: unary(PeekQueueRequest, queues.peekQueue.bind(queues)),
     checkInvariants: unary(CheckInvariantsRequest, queues.checkInvariants.bind(queues)),
     runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
-    close: () => [jobs, workers, events, queues].forEach((client) => client.close()),
+    close: () => channel.close(),
   };
 }
 
@@ -144,64 +150,6 @@ export async function collect(follower: Follower<SubscribeResponse>, isEnough: (
   return { events, cursor };
 }
 
-type Spec = Parameters<typeof JobSpec.fromPartial>[0];
-type ClaimPartial = Parameters<typeof ClaimRequest.fromPartial>[0];
-
-/** A world of its own for a test: a namespace and a queue that nobody else uses, with a client of the service. */
-export class Scene {
-  readonly namespace = `test-${randomUUID()}`;
-  readonly queue = 'work';
-  readonly stint: Stint;
-
-  constructor(stint: Stint) {
-    this.stint = stint;
-  }
-
-  readonly enqueue = async (spec: Spec = {}): Promise<Job> => {
-    const { job } = await this.stint.enqueue({ namespace: this.namespace, job: { queue: this.queue, type: 'test', ...spec } });
-    return job ?? expect.unreachable();
-  };
-
-  readonly claim = (request: ClaimPartial = {}) => {
-    const { namespace, queue } = this;
-    return this.stint.claim({ namespace, workerId: 'worker-1', queues: [queue], ...request });
-  };
-
-  /** Claims one job, waiting for it if need be. */
-  readonly claimOne = async (request: ClaimPartial = {}): Promise<Held> => {
-    const { jobs } = await this.claim({ wait: seconds(10), ...request });
-    return held(jobs[0]);
-  };
-
-  readonly enqueueAndClaim = async (spec?: Spec, request?: ClaimPartial): Promise<Held> => {
-    await this.enqueue(spec);
-    return await this.claimOne(request);
-  };
-
-  readonly job = async (jobId: string): Promise<Job> => {
-    const { job } = await this.stint.getJob({ namespace: this.namespace, jobId });
-    return job ?? expect.unreachable();
-  };
-
-  readonly events = async (jobId: string): Promise<Event[]> => {
-    const { events } = await this.stint.listEvents({ namespace: this.namespace, jobId, pageSize: 1_000 });
-    return events;
-  };
-
-  readonly eventTypes = async (jobId: string): Promise<string[]> => (await this.events(jobId)).map(({ type }) => type);
-
-  /** The job as it was when its life ended. */
-  readonly terminal = async (jobId: string): Promise<Job> => {
-    const messages = await this.stint.awaitTerminal({ namespace: this.namespace, jobId }).rest();
-    return messages.at(-1)?.job ?? expect.unreachable();
-  };
-
-  readonly isSound = async (): Promise<void> => {
-    const { violations } = await this.stint.checkInvariants({ namespace: this.namespace, pageSize: 1_000 });
-    expect(violations).toEqual([]);
-  };
-}
-
 export interface Held {
   readonly claimed: ClaimedJob;
   readonly job: Job;
@@ -214,14 +162,24 @@ export function held(claimed: ClaimedJob | undefined): Held {
   return { claimed, job: claimed.job, jobId: claimed.job.jobId, leaseToken: claimed.lease.leaseToken };
 }
 
-/** The rich status that a call is refused with. */
-export async function refusal(call: Promise<unknown>) {
+/** What a call fails with. */
+async function failureOf(call: Promise<unknown>): Promise<ServiceError> {
   const error = await call.then(
     () => Promise.reject(new Error('the call was accepted')),
     (cause: unknown) => cause,
   );
   if (!isServiceError(error)) throw error;
-  return richStatus(error);
+  return error;
+}
+
+/** The name of the code that a call fails with, whoever says so. */
+export async function codeOf(call: Promise<unknown>): Promise<string> {
+  return status[(await failureOf(call)).code];
+}
+
+/** The rich status that a call is refused with. */
+export async function refusal(call: Promise<unknown>) {
+  return richStatus(await failureOf(call));
 }
 
 /** Code and reason, as the table of errors has them. */
@@ -252,27 +210,4 @@ export function uuidV7(timeMs = Date.now()): string {
   const time = Math.floor(timeMs).toString(16).padStart(12, '0');
   const random = randomUUID();
   return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`;
-}
-
-/**
- * The service under test for the calling file: the one at STINT_ADDRESS, else one that is started for it. Returns what makes a
- * scene.
- */
-export function useService(): () => Scene {
-  let stint: Stint | undefined;
-  let stop = async (): Promise<void> => undefined;
-
-  beforeAll(async () => {
-    const given = process.env['STINT_ADDRESS'];
-    const service = given === undefined ? await startService() : { address: given, stop };
-    ({ stop } = service);
-    stint = connect(service.address);
-  });
-
-  afterAll(async () => {
-    stint?.close();
-    await stop();
-  });
-
-  return () => new Scene(stint ?? expect.unreachable());
 }

@@ -18,7 +18,7 @@ const table: [Refusal, Code, string, string[]][] = [
   ],
   [{ kind: 'unimplemented', what: 'stint.v1.WorkerService/Work' }, Code.UNIMPLEMENTED, 'UNIMPLEMENTED', []],
   [{ kind: 'job_not_found', jobId }, Code.NOT_FOUND, 'JOB_NOT_FOUND', []],
-  [{ kind: 'queue_not_found', queue: 'mail' }, Code.NOT_FOUND, 'QUEUE_NOT_FOUND', []],
+  [{ kind: 'queue_not_found', namespace: 'default', queue: 'mail' }, Code.NOT_FOUND, 'QUEUE_NOT_FOUND', []],
   [{ kind: 'duplicate_job', jobId }, Code.ALREADY_EXISTS, 'DUPLICATE_JOB', []],
   [{ kind: 'lease_lost' }, Code.FAILED_PRECONDITION, 'LEASE_LOST', ['PreconditionFailure']],
   [
@@ -109,7 +109,7 @@ describe('the size of a refusal', () => {
   });
 
   it('keeps half a character of a client from breaking the message', () => {
-    const { details, rich } = ending(new RefusalError({ kind: 'queue_not_found', queue: 'a\ud800' }));
+    const { details, rich } = ending(new RefusalError({ kind: 'queue_not_found', namespace: 'default', queue: 'a\ud800' }));
     expect(() => encodeURI(details ?? '')).not.toThrow();
     expect(rich.info?.metadata['queue']).toBe('a\ufffd');
   });

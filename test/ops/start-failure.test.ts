@@ -35,6 +35,11 @@ describe('a database that cannot be had', () => {
     expect(describeStoreFailure(failure({ kind: 'unavailable' }), url)).toContain('does not answer as a Postgres does');
   });
 
+  it('is told in the words of storage when it is none to work with', () => {
+    const unfit = Object.assign(new Error('the server runs Postgres 14.23: upgrade it'), { kind: 'unfit_server' });
+    expect(describeStoreFailure(wrapped(unfit), url)).toBe('DATABASE_URL: db.example:5433: the server runs Postgres 14.23: upgrade it');
+  });
+
   it('is not made up for what is unforeseen', () => {
     expect(describeStoreFailure(failure({ code: '42P01' }), url)).toBeNull();
     expect(describeStoreFailure('thrown', url)).toBeNull();

@@ -1,37 +1,63 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import postgres from 'postgres';
 import type { TestProject } from 'vitest/node';
-import { startEmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
 import { migrate } from '../../src/repository/migrate.ts';
+import { administer, databaseUrl, TEMPLATE } from './administration.ts';
+import { chosenBinaries } from './postgres-binaries.ts';
+import { type Replica, startReplicas } from './replicas.ts';
+import { buildService } from './service-process.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     postgresUrl: string;
+    /** Of the service that the contract is held against, or of its replicas, divided by commas. Empty: each file starts its own. */
+    stintAddress: string;
   }
 }
 
-/** Migrated once; each test file copies it in a tenth of a second. */
-export const TEMPLATE = 'stint_template';
-
-/** One real Postgres for the whole run, without durability: the tests that need that start their own. Returns the teardown. */
+/**
+ * One real Postgres for the whole run, without durability: the tests that need that start their own. The contract's tests are
+ * held against the service at STINT_ADDRESS, or against as many processes as STINT_REPLICAS says, where one is set. Returns
+ * the teardown.
+ */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stint-test-'));
-  const server = await startEmbeddedPostgres({ dataDir, durable: 'off', log: () => undefined, settings: { max_connections: '300' } });
-  const admin = postgres(server.url, { max: 1, onnotice: () => undefined });
-  await admin.unsafe(`create database ${TEMPLATE}`);
-  await admin.end();
+  const server = await startServer(dataDir);
+  await administer(server.url, `create database ${TEMPLATE}`);
   await migrate(databaseUrl(server.url, TEMPLATE));
+  const replicas = await startWantedReplicas(server.url);
   project.provide('postgresUrl', server.url);
+  project.provide('stintAddress', process.env['STINT_ADDRESS'] ?? replicas.map(({ address }) => address).join(','));
   return async () => {
+    const codes = await Promise.all(replicas.map((replica) => replica.terminate()));
     await server.stop();
     rmSync(dataDir, { recursive: true, force: true });
+    if (codes.some((code) => code !== 0)) throw new Error(`the replicas ended with ${codes.join(', ')}`);
   };
 }
 
-function databaseUrl(serverUrl: string, database: string): string {
-  const url = new URL(serverUrl);
-  url.pathname = `/${database}`;
-  return url.href;
+async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
+  const binaries = await chosenBinaries();
+  if (binaries !== null) console.log(`The tests run on Postgres ${binaries.version} of ${binaries.folder}.`);
+  return await startEmbeddedPostgres({
+    dataDir,
+    durable: 'off',
+    log: () => undefined,
+    settings: { max_connections: '300' },
+    ...(binaries === null ? {} : { binaries }),
+  });
+}
+
+/** Over a database of their own. */
+async function startWantedReplicas(serverUrl: string): Promise<readonly Replica[]> {
+  const wanted = process.env['STINT_REPLICAS'] ?? '';
+  if (wanted === '') return [];
+  const count = Number(wanted);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`STINT_REPLICAS must be a number of replicas, not ${wanted}`);
+  console.log(`The contract is held against ${count} replicas.`);
+  buildService();
+  await administer(serverUrl, `create database replicas template ${TEMPLATE}`);
+  return await startReplicas(databaseUrl(serverUrl, 'replicas'), count);
 }

@@ -281,7 +281,7 @@ export interface CheckInvariantsRequest {
   queue: string;
   /** Only of this job; empty means of all. */
   jobId: string;
-  /** Violations to tell in this call. 0 to 1,000; 0 means 100. */
+  /** Violations to tell in this call, but those of one job together. 0 to 1,000; 0 means 100. */
   pageSize: number;
   /** From the call before; empty for the first. */
   pageToken: string;

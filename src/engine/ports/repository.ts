@@ -95,7 +95,13 @@ export interface NotStarted {
 
 export type SettleOutcome = Applied | LeaseLost | NotStarted;
 export type FailOutcome = (Applied & { readonly decision: FailDecision }) | LeaseLost | NotStarted;
-export type HeartbeatOutcome = { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number } | LeaseLost;
+
+/** `NOT_HELD`: nothing is known of the token. `EXPIRED`: not renewed in time. `SETTLED`: by its holder. */
+export type LeaseLossReason = 'NOT_HELD' | 'EXPIRED' | 'SETTLED';
+
+export type HeartbeatOutcome =
+  | { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number }
+  | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
 
 export interface JobFilter {
   readonly namespace: string;

@@ -11,7 +11,7 @@ interface QueueQuery {
 
 export async function getQueue(directory: QueueDirectory, { namespace, queue }: QueueQuery): Promise<Result<Queue>> {
   const [found] = await directory.find([{ namespace, name: queue }]);
-  return found ? { ok: true, value: found } : { ok: false, refusal: { kind: 'queue_not_found', queue } };
+  return found ? { ok: true, value: found } : { ok: false, refusal: { kind: 'queue_not_found', namespace, queue } };
 }
 
 /** What would be claimed next, in dispatch order; claims nothing. */

@@ -17,5 +17,5 @@ export async function start(starts: Commits['starts'], token: LeaseToken | null)
 export async function heartbeat(heartbeats: Commits['heartbeats'], beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
   const held = beats.flatMap(({ token, checkpoint }) => (token === null ? [] : [{ token, checkpoint }]));
   const outcomes = (await heartbeats.submitMany(held)).values();
-  return beats.map(({ token }) => (token === null ? undefined : outcomes.next().value) ?? { kind: 'lease_lost' });
+  return beats.map(({ token }) => (token === null ? undefined : outcomes.next().value) ?? { kind: 'lease_lost', reason: 'NOT_HELD' });
 }

@@ -30,7 +30,7 @@ function readBeat(fields: Fields, { leaseToken, checkpoint, progress }: LeaseRen
 }
 
 function wireOutcome(outcome: HeartbeatOutcome): HeartbeatResult {
-  if (outcome.kind === 'lease_lost') return { result: { $case: 'lost', lost: { reason: LeaseLostReason.NOT_HELD } } };
+  if (outcome.kind === 'lease_lost') return { result: { $case: 'lost', lost: { reason: LeaseLostReason[outcome.reason] } } };
   const renewed = {
     expiresAt: timestamp(outcome.expiresAt),
     ttl: duration(outcome.ttlMs),

@@ -12,6 +12,9 @@ import { position } from '../jobs/get-jobs.ts';
 import { bool, jobId, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
+/** Rows that one call looks at, whatever it finds. */
+const ROWS_PER_CALL = 1_000;
+
 /** Events of one job that are folded; one with more is passed over. */
 const EVENTS_PER_JOB = 100_000;
 
@@ -62,17 +65,22 @@ const PASSES = [
   { name: 'held', first: LOWEST_ID, statement: strayHeldStatement, judge: judgeStrays },
 ] as const;
 
-/** One page of one pass; `next` names where to go on, null at the end. */
+/**
+ * One page of one pass; `next` names where to go on, null at the end. At most `pageSize` violations, but those of one job
+ * together.
+ */
 export async function checkInvariants(run: Run, namespace: string, pageSize: number, after: string | null): Promise<InvariantPage> {
   const [passName, from] = after === null ? ['jobs', LOWEST_ID] : splitOnce(after);
   const index = PASSES.findIndex((one) => one.name === passName);
   const pass = PASSES[index];
   if (pass === undefined) return { violations: [], next: null };
-  const rows = await run(pass.statement, { namespace, after: from, limit: pageSize });
+  const rows = await run(pass.statement, { namespace, after: from, limit: ROWS_PER_CALL });
   const ours = rows.filter((row) => bool(row, 'ours')).map((row) => jobId(row, 'job'));
-  const violations = ours.length === 0 ? [] : await pass.judge(run, ours);
-  const last = rows.at(-1);
-  if (last !== undefined && rows.length === pageSize) return { violations, next: `${pass.name} ${text(last, 'key')}` };
+  const found = ours.length === 0 ? [] : await pass.judge(run, ours);
+  const violations = firstJobs(found, pageSize);
+  const isFull = violations.length < found.length;
+  const last = isFull ? rows.find((row) => jobId(row, 'job') === violations.at(-1)?.jobId) : rows.at(-1);
+  if (last !== undefined && (isFull || rows.length === ROWS_PER_CALL)) return { violations, next: `${pass.name} ${text(last, 'key')}` };
   const following = PASSES[index + 1];
   return { violations, next: following === undefined ? null : `${following.name} ${following.first}` };
 }
@@ -87,6 +95,16 @@ async function judgeJobs(run: Run, ids: readonly JobId[]): Promise<Found[]> {
 
 async function judgeStrays(_run: Run, ids: readonly JobId[]): Promise<Found[]> {
   return ids.map((id) => ({ invariant: 'I4', detail: 'a token lies where no job leads to it', jobId: id }));
+}
+
+/** Those of as many jobs as fit, of one at least: the next page begins behind a job. */
+function firstJobs(found: readonly Found[], limit: number): readonly Found[] {
+  if (found.length <= limit) return found;
+  const jobOf = (index: number) => found[index]?.jobId;
+  let end = limit;
+  while (end > 0 && jobOf(end - 1) === jobOf(end)) end -= 1;
+  if (end === 0) end = found.findIndex(({ jobId: id }) => id !== jobOf(0));
+  return end === -1 ? found : found.slice(0, end);
 }
 
 function splitOnce(token: string): [string, string] {

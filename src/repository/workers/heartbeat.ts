@@ -7,6 +7,7 @@ import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { int, instant } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
+import { lossReasons } from './lost-lease.ts';
 
 /**
  * Heartbeat: the lease runs its whole duration again from now. Touches no indexed column, so the update stays on its
@@ -49,5 +50,8 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
     if (item !== undefined)
       outcomes.set(tokenKey(item), { kind: 'renewed', expiresAt: instant(row, 'until'), ttlMs: int(row, 'duration_ms') });
   }
-  return items.map((item) => outcomes.get(tokenKey(item)) ?? { kind: 'lease_lost' });
+  const lost = beats.filter((item) => !outcomes.has(tokenKey(item)));
+  const reasons = await lossReasons(run, lost);
+  lost.forEach((item, index) => outcomes.set(tokenKey(item), { kind: 'lease_lost', reason: reasons[index] ?? 'NOT_HELD' }));
+  return items.map((item) => outcomes.get(tokenKey(item)) ?? { kind: 'lease_lost', reason: 'NOT_HELD' });
 }

@@ -31,7 +31,7 @@ describe('a token that nobody minted', () => {
     expect(await workers.ack({ token: null, ...result })).toEqual(LOST);
     expect(await workers.fail({ token: null, failure, retryAfterMs: null })).toEqual(LOST);
     expect(await workers.start(null)).toEqual(LOST);
-    expect(await workers.heartbeat([{ token: null, checkpoint: null }])).toEqual([{ kind: 'lease_lost' }]);
+    expect(await workers.heartbeat([{ token: null, checkpoint: null }])).toEqual([{ kind: 'lease_lost', reason: 'NOT_HELD' }]);
     expect(await workers.release({ token: null, delayMs: 0 })).toEqual({ ok: true, value: { job: null, outcome: 'NOT_HELD' } });
   });
 });

@@ -120,11 +120,15 @@ describe('the check of invariants', () => {
     await stage.sql`update stint.ready set seq = 9 where job = ${ids[6] ?? ''}`;
     await stage.sql`update stint.lease set seq = 9 where job = ${held[1] ?? ''}`;
     const found = new Set<JobId>();
+    const told: number[] = [];
     for (let after: string | null | undefined; after !== null;) {
       const page = await stage.repository.checkInvariants(queue.namespace, 1, after ?? null);
       for (const { jobId } of page.violations) found.add(jobId);
+      told.push(new Set(page.violations.map(({ jobId }) => jobId)).size);
       after = page.next;
     }
     expect(found).toEqual(new Set(broken));
+    expect(Math.max(...told), 'jobs on one page').toBe(1);
+    expect(told.length, 'small pages look at as many rows as large ones').toBeLessThan(7);
   });
 });

@@ -67,6 +67,22 @@ describe('a heartbeat', () => {
     expect(await stage.repository.heartbeatMany([])).toEqual([]);
   });
 
+  it('that is lost tells why: settled by its holder, expired, or unknown', async () => {
+    const [settled, swept] = [await stage.held(queue), await stage.held(queue)];
+    await stage.repository.ackMany([{ token: tokenOf(settled), result: Buffer.from(''), contentType: '' }]);
+    stage.clock.advance(36_000);
+    await stage.repository.expireLeases();
+    const unknown = { token: { ...tokenOf(settled), secret: randomUUID() }, checkpoint: null };
+    const outcomes = await stage.repository.heartbeatMany([beat(settled), unknown, beat(swept), beat(settled)]);
+    expect(outcomes).toEqual(['SETTLED', 'NOT_HELD', 'EXPIRED', 'SETTLED'].map((reason) => ({ kind: 'lease_lost', reason })));
+  });
+
+  it('that comes behind the end of the lease and before any sweep is told that it expired', async () => {
+    const held = await stage.held(queue);
+    stage.clock.advance(36_000);
+    expect(await stage.repository.heartbeatMany([beat(held)])).toEqual([{ kind: 'lease_lost', reason: 'EXPIRED' }]);
+  });
+
   it('stays on its page: a HOT update, with a checkpoint or without', async () => {
     const held = [];
     for (let count = 0; count < 5; count += 1) held.push(await stage.held(queue, { claim: { requestId: `r${count}` } }));

@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { SubscribeRequest } from '../../gen/stint/v1/event_service.ts';
+import { JobState } from '../../gen/stint/v1/job.ts';
+import { ReconnectReason } from '../../gen/stint/v1/reconnect.ts';
+import { ClaimDecision } from '../../gen/stint/v1/worker_service.ts';
+import { startService, type TestService } from '../support/service.ts';
+import { Scene } from './scene.ts';
+import { codeOf, collect, connect, refusal, seconds, uuidV7 } from './stint.ts';
+
+const isGiven = (process.env['STINT_ADDRESS'] ?? '') !== '';
+
+let staying: TestService;
+beforeAll(async () => {
+  staying = await startService();
+});
+afterAll(() => staying.stop());
+
+/** Two replicas, of which one will go: clients of each, in one world. */
+async function twoReplicas() {
+  const going = await startService({ database: staying.database });
+  const [leaving, there] = [connect(going.address), connect(staying.address)];
+  let stopped: Promise<void> | null = null;
+  const stop = () => (stopped ??= going.stop());
+  onTestFinished(async () => {
+    await stop();
+    leaving.close();
+    there.close();
+  });
+  return { leaving, scene: new Scene(there), stop };
+}
+
+describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS: that service is not ours to stop)', () => {
+  it('ends a parked AwaitTerminal with a reason to await again, which another replica answers', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, stint, enqueue, claimOne, terminal } = scene;
+    const { jobId } = await enqueue();
+    const follower = leaving.awaitTerminal({ namespace, jobId });
+    expect(await follower.next()).toMatchObject({ terminal: false });
+    const ended = refusal(follower.rest());
+    await stop();
+    expect(await ended).toMatchObject({ info: { reason: 'SHUTTING_DOWN' }, names: ['ErrorInfo', 'RetryInfo'] });
+    const again = terminal(jobId);
+    await stint.ack({ leaseToken: (await claimOne()).leaseToken });
+    expect((await again).state).toBe(JobState.SUCCEEDED);
+  });
+
+  it.each<[string, (queue: string, jobId: string) => NonNullable<Parameters<typeof SubscribeRequest.fromPartial>[0]['scope']>]>([
+    ['a job', (_queue, jobId) => ({ $case: 'jobId', jobId })],
+    ['a queue', (queue) => ({ $case: 'queue', queue })],
+    ['everything', () => ({ $case: 'everything', everything: {} })],
+  ])('tells a subscriber to %s to reconnect, with a cursor from which another replica goes on', async (_what, scopeOf) => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, stint, enqueue, claimOne, events } = scene;
+    const { jobId } = await enqueue();
+    const wanted = { namespace, scope: scopeOf(queue, jobId) };
+    const follower = leaving.subscribe({ ...wanted, start: { $case: 'fromBeginning', fromBeginning: {} } });
+    const first = await follower.next();
+    const rest = follower.rest();
+    await stop();
+    const messages = [first, ...(await rest)];
+    const before = messages.flatMap((message) => message.events);
+    const last = messages.at(-1);
+    expect(last?.reconnect?.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+    await stint.ack({ leaseToken: (await claimOne()).leaseToken });
+    const resumed = stint.subscribe({ ...wanted, start: { $case: 'cursor', cursor: last?.cursor ?? '' } });
+    const { events: after } = await collect(resumed, (seen) => before.length + seen.length >= 4);
+    expect([...before, ...after]).toEqual(await events(jobId));
+  });
+
+  it('answers a parked claim, and takes no job with it', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, enqueue, claimOne } = scene;
+    const parked = leaving.claim({ namespace, workerId: 'w', queues: [queue], wait: seconds(60) });
+    // Behind the claim on the same connection: once it is answered, the claim has arrived.
+    await leaving.getServerInfo({});
+    await stop();
+    expect(await parked).toEqual({ jobs: [], decision: ClaimDecision.EMPTY });
+    const { jobId } = await enqueue();
+    expect(await claimOne()).toMatchObject({ jobId, job: { attempt: 1 } });
+  });
+
+  it('answers each call after its commit, or fails it with UNAVAILABLE', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, stint } = scene;
+    const answered: string[] = [];
+    const untilRefused = async (): Promise<string> => {
+      for (;;) {
+        const jobId = uuidV7();
+        const call = leaving.enqueue({ namespace, job: { queue, jobId } });
+        const isAnswered = await call.then(
+          () => true,
+          () => false,
+        );
+        if (!isAnswered) return await codeOf(call);
+        answered.push(jobId);
+      }
+    };
+    const callers = Array.from({ length: 20 }, untilRefused);
+    // On the same connection, behind the first calls: they have arrived, and more follow.
+    await leaving.getServerInfo({});
+    await stop();
+    expect(new Set(await Promise.all(callers))).toEqual(new Set(['UNAVAILABLE']));
+    expect(answered).not.toEqual([]);
+    for (const jobId of answered) expect((await stint.getJob({ namespace, jobId })).job).toMatchObject({ jobId });
+  });
+});
