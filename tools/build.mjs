@@ -1,4 +1,4 @@
-// Compiles src, gen and examples into dist/, or does nothing when no source has changed since the last time.
+// Compiles src, gen, examples and bench into dist/, or does nothing when no source has changed since the last time.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
 const stampFile = join(output, '.sources');
-const sourceFolders = ['src', 'gen', 'examples'];
+const sourceFolders = ['src', 'gen', 'examples', 'bench'];
 const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 function filesBelow(folder, pattern) {

@@ -52,6 +52,26 @@ describe('a group commit', () => {
     expect(await Promise.all(later)).toEqual(['B', 'C', 'D']);
   });
 
+  it('has as many commits in flight as lanes, and is idle when the last has landed', async () => {
+    const lane = new Lane({ lanes: 2, maxItems: 1 });
+    const answers = Promise.all(['a', 'b', 'c'].map((name) => lane.group.submit(item(name))));
+    const [first, second] = [await lane.flight(), await lane.flight()];
+    expect([first.names, second.names]).toEqual([['a'], ['b']]);
+    await settled();
+    expect(lane.unseen).toBe(0);
+    let idle = false;
+    const idled = lane.group.idle().then(() => (idle = true));
+    second.land();
+    const third = await lane.flight();
+    expect(third.names).toEqual(['c']);
+    third.land();
+    await settled();
+    expect(idle).toBe(false);
+    first.land();
+    expect(await answers).toEqual(['A', 'B', 'C']);
+    await idled;
+  });
+
   it('takes at most 512 items into a commit', async () => {
     const lane = new Lane();
     const answers = lane.group.submitMany(items(1_100));

@@ -1,4 +1,4 @@
-import { GroupCommit } from '../../src/engine/group-commit.ts';
+import { type CommitShape, GroupCommit } from '../../src/engine/group-commit.ts';
 import { StoreError, type StoreErrorKind } from '../../src/engine/ports/store-error.ts';
 
 export interface Item {
@@ -22,12 +22,17 @@ export interface Flight {
 export class Lane {
   readonly #sent: Flight[] = [];
   readonly #waiting: ((flight: Flight) => void)[] = [];
-  readonly group = new GroupCommit<Item, string>({
-    name: 'lane',
-    bytesOf: ({ bytes }) => bytes,
-    tenantOf: ({ tenant }) => tenant,
-    commit: (items) => new Promise((resolve, reject) => this.#depart(items, resolve, reject)),
-  });
+  readonly group: GroupCommit<Item, string>;
+
+  constructor(shape: CommitShape = {}) {
+    this.group = new GroupCommit<Item, string>({
+      ...shape,
+      name: 'lane',
+      bytesOf: ({ bytes }) => bytes,
+      tenantOf: ({ tenant }) => tenant,
+      commit: (items) => new Promise((resolve, reject) => this.#depart(items, resolve, reject)),
+    });
+  }
 
   #depart(items: readonly Item[], resolve: (outcomes: string[]) => void, reject: (error: unknown) => void): void {
     const names = items.map(({ name }) => name);

@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { parseLeaseToken } from '../src/domain/lease.ts';
+import { contentDigest } from '../src/engine/jobs/content-digest.ts';
+import { JobIdMint } from '../src/engine/jobs/mint-job-id.ts';
+import { DATABASE_CLOCK } from '../src/engine/ports/clock.ts';
+import type { EnqueueItem } from '../src/engine/ports/repository.ts';
+import { openStore } from '../src/repository/store.ts';
+import { CONTENT_TYPE, JOB_TYPE, LEASE_MS, PAYLOAD, RESULT, WORKER_ID } from './payload.ts';
+import type { Route } from './route.ts';
+
+/** The statements of the service as they are, each call one of them: no gRPC, no engine. A claim does not wait. */
+export async function databaseRoute(url: string, queueName: string, batch: number): Promise<Route> {
+  const store = await openStore({ url, clock: DATABASE_CLOCK, random: Math.random });
+  const { repository } = store;
+  await repository.ensurePartitions();
+  const mint = new JobIdMint();
+  mint.setDatabaseTime(await repository.databaseTime());
+  const [queue] = await repository.createQueues([{ namespace: 'default', name: queueName }]);
+  if (queue === undefined) throw new Error('a queue was not made');
+  return {
+    enqueue: async () => {
+      const outcomes = await repository.enqueueMany(Array.from({ length: batch }, () => itemOf(queue, mint)));
+      if (outcomes.some(({ kind }) => kind !== 'enqueued')) throw new Error('a job was not enqueued');
+    },
+    claim: async () => {
+      const slot = {
+        workerId: WORKER_ID,
+        maxJobs: batch,
+        leaseDurationMs: LEASE_MS,
+        startOnClaim: true,
+        requestId: null,
+        secret: randomUUID(),
+      };
+      const given = await repository.claim([queue], [slot]);
+      return given.flat().map(({ lease }) => lease.leaseToken);
+    },
+    settle: async (tokens) => {
+      const items = tokens
+        .flatMap((text) => parseLeaseToken(text) ?? [])
+        .map((token) => ({ token, result: RESULT, contentType: CONTENT_TYPE }));
+      const outcomes = await repository.ackMany(items);
+      if (outcomes.some(({ kind }) => kind !== 'applied')) throw new Error('a job was not settled');
+    },
+    close: () => store.close(),
+  };
+}
+
+function itemOf(queue: EnqueueItem['queue'], mint: JobIdMint): EnqueueItem {
+  const spec: EnqueueItem['spec'] = {
+    queue: queue.name,
+    type: JOB_TYPE,
+    payload: PAYLOAD,
+    contentType: CONTENT_TYPE,
+    headers: {},
+    labels: {},
+    jobId: null,
+    idempotency: null,
+    onDuplicate: 'RETURN_EXISTING',
+    priority: 0,
+    runAt: null,
+    retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
+  };
+  return { queue, spec, jobId: mint.mint(), digest: contentDigest(spec) };
+}

@@ -1,0 +1,72 @@
+// Speed and cost of the service, against the same without group commit and against its bare statements.
+//
+//   npm run bench [-- --quick | --help | …]
+import { writeFileSync } from 'node:fs';
+import { type Entry, figuresOf, outcomesOf } from './figures.ts';
+import { describeMachine, type Machine } from './machine.ts';
+import { Meter } from './measure.ts';
+import { type BenchOptions, parseOptions, USAGE } from './options.ts';
+import { setStage } from './stage.ts';
+import { reachLines, tableOf } from './table.ts';
+
+const interrupted = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+
+const options = parseOptions(process.argv.slice(2));
+if (options === null) {
+  console.error(USAGE);
+  process.exit(2);
+}
+try {
+  await bench(options);
+} catch (error) {
+  console.error(interrupted.signal.aborted ? 'bench: interrupted' : error);
+  process.exitCode = 1;
+}
+
+async function bench(options: BenchOptions): Promise<void> {
+  const machine = describeMachine();
+  console.error(`bench: ${JSON.stringify(machine)}`);
+  const stage = await setStage(options);
+  const meter = new Meter(stage);
+  const entries: Entry[] = [];
+  try {
+    for (let round = 1; round <= options.rounds; round += 1) {
+      for await (const entry of measureRound(meter, round, options)) entries.push(entry);
+    }
+  } finally {
+    await stage.stop();
+  }
+  report(entries, { ...machine, postgres: stage.postgresVersion }, options);
+}
+
+/** Each round begins elsewhere, so that no cell always follows the same one, and no variant always comes first. */
+async function* measureRound(meter: Meter, round: number, { cells, seconds, rounds }: BenchOptions): AsyncGenerator<Entry> {
+  for (const cell of rotated(cells, round)) {
+    for (const variant of rotated(cell.variants, round)) {
+      const measured = await meter.measure({ cell, variant, seconds, signal: interrupted.signal });
+      const { jobsPerSecond, turnMs } = measured;
+      console.error(`${round}/${rounds} ${cell.name} ${variant}: ${Math.round(jobsPerSecond)} jobs/s, p50 ${turnMs.p50.toFixed(2)} ms`);
+      yield { cell: cell.name, variant, round, measured };
+    }
+  }
+}
+
+function rotated<Item>(items: readonly Item[], by: number): readonly Item[] {
+  const from = (by - 1) % items.length;
+  return [...items.slice(from), ...items.slice(0, from)];
+}
+
+/** The tables are for people, the last line for programs. */
+function report(
+  entries: readonly Entry[],
+  machine: Machine & { readonly postgres: string },
+  { jsonFile, rounds, seconds }: BenchOptions,
+): void {
+  const figures = figuresOf(entries);
+  const outcomes = outcomesOf(entries);
+  const summary = { machine, rounds, seconds, figures, outcomes };
+  console.log(`${tableOf(figures)}\n\n${reachLines(outcomes)}\n`);
+  if (jsonFile !== null) writeFileSync(jsonFile, `${JSON.stringify({ ...summary, entries }, null, 2)}\n`);
+  console.log(JSON.stringify(summary));
+}

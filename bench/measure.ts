@@ -1,0 +1,173 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { BenchProcess } from './bench-process.ts';
+import type { Cell, Variant } from './cells.ts';
+import { cpuSecondsOf } from './cpu.ts';
+import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
+import type { Stage } from './stage.ts';
+import { quantile } from './statistics.ts';
+
+/** What one measurement of a cell found. */
+export interface Measured {
+  /** Also those of the load beside it, like all that follows but the times. */
+  readonly jobs: number;
+  readonly jobsPerSecond: number;
+  /** Of a turn: all calls that one job or batch takes; of a probe, from enqueue to start. */
+  readonly turnMs: { readonly p50: number; readonly p95: number; readonly p99: number };
+  /** CPU seconds; NaN on a system that does not tell. The raw pipeline is client and server in one: `client`. */
+  readonly cpuSeconds: { readonly client: number; readonly server: number; readonly postgres: number };
+  /** CPU of the busiest load process, as a share of one core: near 1 it is the client that limits. */
+  readonly busiestClient: number;
+  readonly walBytes: number;
+  /** Transactions that wrote. */
+  readonly writes: number;
+}
+
+export interface Wish {
+  readonly cell: Cell;
+  readonly variant: Variant;
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+}
+
+interface Assignment {
+  readonly process: BenchProcess;
+  readonly task: Task;
+}
+
+/** Of the measured time; compilers and caches are warm by then. */
+const WARM_UP_SHARE = 0.3;
+const MIN_WARM_UP_SECONDS = 0.5;
+/** Jobs laid in beyond what the last rate needs. */
+const BACKLOG_MARGIN = 1.4;
+/** Each try lays in twice as much as the one before. */
+const MAX_TRIES = 5;
+const FILL_BATCH = 500;
+
+/** Measures cells on a stage, and remembers their rates: the next backlog is made by them. */
+export class Meter {
+  readonly #stage: Stage;
+  readonly #rates = new Map<string, number>();
+  #queues = 0;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  async measure(wish: Wish): Promise<Measured> {
+    const { cell, variant } = wish;
+    const key = `${cell.name}/${variant}`;
+    let rate = this.#rates.get(key) ?? cell.backlogPerSecond ?? 0;
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      const measured = await this.#try(wish, cell.backlogPerSecond === undefined ? 0 : rate * BACKLOG_MARGIN);
+      if (measured !== null) {
+        this.#rates.set(key, measured.jobsPerSecond);
+        return measured;
+      }
+      rate *= 2;
+    }
+    throw new Error(`${key} empties its backlog however large it is`);
+  }
+
+  /** Null when the backlog ran dry. */
+  async #try({ cell, variant, seconds, signal }: Wish, backlogPerSecond: number): Promise<Measured | null> {
+    const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, WARM_UP_SHARE * seconds);
+    const queue = `bench-${(this.#queues += 1)}`;
+    const { pipeline } = this.#stage;
+    const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
+    if (calls > 0) await pipeline.ask({ kind: 'fill', target: this.#stage.databaseOf(variant), queue, batch: FILL_BATCH, calls });
+    const main = this.#assign(cell, variant, queue);
+    const beside = cell.besideCallers === undefined ? [] : this.#assignBeside(cell.besideCallers, variant, `${queue}-beside`);
+    const all = [...main, ...beside];
+    try {
+      await Promise.all(all.map(({ process, task }) => process.ask({ kind: 'start', task })));
+      await pause(warmUpSeconds * 1_000, undefined, { signal });
+      const before = await this.#sample(variant, all);
+      await pause(seconds * 1_000, undefined, { signal });
+      const after = await this.#sample(variant, all);
+      const times = await stopAll(main);
+      await stopAll(beside);
+      return after.marks.some(({ ranDry }) => ranDry) ? null : difference(before, after, times);
+    } catch (error) {
+      await Promise.allSettled(all.map(({ process }) => process.ask({ kind: 'stop' })));
+      throw error;
+    }
+  }
+
+  #assign({ load, batch, callers }: Cell, variant: Variant, queue: string): readonly Assignment[] {
+    const { services, pipeline, probe, clients, databaseOf } = this.#stage;
+    if (variant === 'raw-1' || variant === 'raw-2') {
+      const connections = variant === 'raw-1' ? 1 : 2;
+      return [{ process: pipeline, task: { load, target: databaseOf(variant), queue, batch, callers: connections } }];
+    }
+    const target = services[variant].address;
+    return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({ load, target, queue, batch, callers: some }));
+  }
+
+  #assignBeside(callers: number, variant: Variant, queue: string): readonly Assignment[] {
+    const target = variant === 'service' || variant === 'ungrouped' ? this.#stage.services[variant].address : '';
+    return spreadOver(this.#stage.clients, callers, (some) => ({ load: 'lifecycle', target, queue, batch: 1, callers: some }));
+  }
+
+  async #sample(variant: Variant, assignments: readonly Assignment[]): Promise<Sample> {
+    const { sql, services, postgresPid } = this.#stage;
+    const [row] = await sql`
+      select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as wal, pg_snapshot_xmax(pg_current_snapshot())::text as xid`;
+    const marks = await Promise.all(assignments.map(async ({ process }) => mark.parse(await process.ask({ kind: 'mark' }))));
+    const server = variant === 'service' || variant === 'ungrouped' ? cpuSecondsOf(services[variant].pid) : Number.NaN;
+    return {
+      atMs: performance.now(),
+      marks,
+      clients: assignments.map(({ process }) => cpuSecondsOf(process.pid)),
+      server,
+      postgres: cpuSecondsOf(postgresPid),
+      wal: Number(row?.['wal']),
+      writes: Number(row?.['xid']),
+    };
+  }
+}
+
+interface Sample {
+  readonly atMs: number;
+  readonly marks: readonly Mark[];
+  readonly clients: readonly number[];
+  readonly server: number;
+  readonly postgres: number;
+  readonly wal: number;
+  readonly writes: number;
+}
+
+/** As evenly as it goes; a process without a caller stays idle. */
+function spreadOver(processes: readonly BenchProcess[], callers: number, taskOf: (callers: number) => Task): readonly Assignment[] {
+  return processes.flatMap((process, index) => {
+    const share = Math.ceil((callers - index) / processes.length);
+    return share > 0 ? [{ process, task: taskOf(share) }] : [];
+  });
+}
+
+async function stopAll(assignments: readonly Assignment[]): Promise<readonly number[]> {
+  const times = await Promise.all(assignments.map(async ({ process }) => turnTimesMs.parse(await process.ask({ kind: 'stop' }))));
+  return times.flat();
+}
+
+function difference(before: Sample, after: Sample, times: readonly number[]): Measured {
+  const spans = after.marks.map((end, index) => {
+    const begin = before.marks[index] ?? end;
+    return { jobs: end.jobs - begin.jobs, seconds: (end.atMs - begin.atMs) / 1_000 };
+  });
+  const clients = after.clients.map((seconds, index) => seconds - (before.clients[index] ?? 0));
+  const sorted = times.toSorted((a, b) => a - b);
+  return {
+    jobs: spans.reduce((sum, { jobs }) => sum + jobs, 0),
+    // Each process by its own clock: it is not asked at the same instant as the others.
+    jobsPerSecond: spans.reduce((sum, { jobs, seconds }) => sum + jobs / seconds, 0),
+    turnMs: { p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95), p99: quantile(sorted, 0.99) },
+    cpuSeconds: {
+      client: clients.reduce((sum, seconds) => sum + seconds, 0),
+      server: after.server - before.server,
+      postgres: after.postgres - before.postgres,
+    },
+    busiestClient: Math.max(...clients) / ((after.atMs - before.atMs) / 1_000),
+    walBytes: after.wal - before.wal,
+    writes: after.writes - before.writes,
+  };
+}

@@ -1,0 +1,39 @@
+/** What the bench asks of its processes and what they answer: plain objects over the channel of a forked process. */
+import { z } from 'zod';
+
+export const LOADS = ['enqueue', 'claim-settle', 'lifecycle', 'probe'] as const;
+export type Load = (typeof LOADS)[number];
+
+const place = {
+  /** Where the work goes: host:port of a service, or the URL of a database. */
+  target: z.string(),
+  queue: z.string(),
+  /** Jobs of one call. */
+  batch: z.int(),
+};
+
+const task = z.object({ ...place, load: z.enum(LOADS), callers: z.int() });
+export type Task = z.infer<typeof task>;
+
+export const request = z.discriminatedUnion('kind', [
+  /** Lays in so many calls' worth of jobs. */
+  z.object({ kind: z.literal('fill'), ...place, calls: z.int() }),
+  /** The callers begin; each takes one turn after the other. */
+  z.object({ kind: z.literal('start'), task }),
+  /** How far they are. What is measured lies between the first mark and the second. */
+  z.object({ kind: z.literal('mark') }),
+  /** The callers end with the turn they are in. Answers how long each turn between the marks took. */
+  z.object({ kind: z.literal('stop') }),
+]);
+export type Request = z.infer<typeof request>;
+
+export const mark = z.object({ atMs: z.number(), jobs: z.int(), ranDry: z.boolean() });
+export type Mark = z.infer<typeof mark>;
+
+export const turnTimesMs = z.array(z.number());
+
+/** Sent once by each process: it can be asked. A service tells its address. */
+export const readyMessage = z.object({ ready: z.string() });
+
+export const reply = z.object({ id: z.int(), value: z.unknown().optional(), error: z.string().optional() });
+export const numbered = z.object({ id: z.int(), request });

@@ -1,0 +1,5 @@
+// The raw pipeline in a process of its own: the statements of the service without gRPC and engine, as the bench tells it.
+import { databaseRoute } from './database-route.ts';
+import { serveLoads } from './load-process.ts';
+
+serveLoads(databaseRoute);

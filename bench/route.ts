@@ -1,0 +1,58 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Load } from './messages.ts';
+
+/** A way to the database, over gRPC or straight: each call of it has the size of the task's batch. */
+export interface Route {
+  enqueue(): Promise<void>;
+  /** The lease tokens of what was claimed; none once the wait is over. */
+  claim(waitMs: number): Promise<readonly string[]>;
+  /** Throws unless every one is settled. */
+  settle(leaseTokens: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What one turn of a caller did. No jobs: the backlog ran dry. */
+export interface Turn {
+  readonly jobs: number;
+  readonly tookMs: number;
+}
+
+const WAIT_MS = 5_000;
+/** Before a probe is enqueued: longer than its claim takes to park, and different each time, so that no timer keeps step. */
+const PARKED_MS = { least: 10, most: 25 };
+
+/** What a caller of this load does again and again. */
+export function turnOf(load: Load, route: Route, batch: number): () => Promise<Turn> {
+  switch (load) {
+    case 'enqueue':
+      return () => timed(() => route.enqueue().then(() => batch));
+    case 'claim-settle':
+      return () => timed(() => claimAndSettle(route, 0));
+    case 'lifecycle':
+      return () => timed(() => route.enqueue().then(() => claimAndSettle(route, WAIT_MS)));
+    case 'probe':
+      return () => probe(route);
+  }
+}
+
+async function timed(work: () => Promise<number>): Promise<Turn> {
+  const startedAt = performance.now();
+  const jobs = await work();
+  return { jobs, tookMs: performance.now() - startedAt };
+}
+
+async function claimAndSettle(route: Route, waitMs: number): Promise<number> {
+  const tokens = await route.claim(waitMs);
+  if (tokens.length > 0) await route.settle(tokens);
+  return tokens.length;
+}
+
+/** From the sending of the enqueue until a claim that is parked has the job. */
+async function probe(route: Route): Promise<Turn> {
+  const claimed = route.claim(WAIT_MS).then((tokens) => ({ tokens, at: performance.now() }));
+  await pause(PARKED_MS.least + Math.random() * (PARKED_MS.most - PARKED_MS.least));
+  const startedAt = performance.now();
+  const [{ tokens, at }] = await Promise.all([claimed, route.enqueue()]);
+  await route.settle(tokens);
+  return { jobs: tokens.length, tookMs: at - startedAt };
+}

@@ -1,0 +1,40 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Level } from '../../test/support/measured-service.ts';
+import type { Stage } from './stage.ts';
+
+/** Upkeep comes and goes: of so many looks the lowest counts. */
+const LOOKS = 10;
+const LOOK_MS = 500;
+
+const MIB = 1024 * 1024;
+
+/** What each replica holds while nobody calls. */
+export async function idleLevels({ replicas }: Stage): Promise<Level[]> {
+  return await Promise.all(
+    replicas.map(async (replica) => {
+      let lowest = await replica.measure();
+      for (let look = 1; look < LOOKS; look += 1) {
+        await pause(LOOK_MS);
+        const level = await replica.measure();
+        if (level.heapBytes < lowest.heapBytes) lowest = level;
+      }
+      return lowest;
+    }),
+  );
+}
+
+/** For people. Before the load nothing is compiled, and no pool is open. */
+export function printIdle({ before, after }: { readonly before: readonly Level[]; readonly after: readonly Level[] }): void {
+  const rows = (when: string, levels: readonly Level[]) =>
+    levels.map(({ heapBytes, externalBytes, rssBytes, handles }, at) => [
+      `${at + 1} ${when}`,
+      {
+        'heap MiB': (heapBytes / MIB).toFixed(1),
+        'buffers MiB': (externalBytes / MIB).toFixed(1),
+        'RSS MiB': (rssBytes / MIB).toFixed(1),
+        sockets: handles['TCPSocketWrap'] ?? 0,
+        timers: handles['Timeout'] ?? 0,
+      },
+    ]);
+  console.table(Object.fromEntries([...rows('idle before', before), ...rows('idle after', after)]));
+}
