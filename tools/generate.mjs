@@ -2,19 +2,13 @@
 //
 //   node tools/generate.mjs           formats proto/ and brings gen/ up to date
 //   node tools/generate.mjs --check   changes nothing; fails where gen/ is not what proto/ gives
-import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { buf } from './buf.mjs';
 
 const root = join(import.meta.dirname, '..');
 const committed = join(root, 'gen');
-
-function buf(...args) {
-  const { status, error } = spawnSync(join(root, 'tools/node_modules/.bin/buf'), args, { cwd: root, stdio: 'inherit' });
-  if (error !== undefined) throw new Error(`buf did not start (${error.message}); install it with: node tools/install.mjs --tools`);
-  if (status !== 0) throw new Error(`buf ${args[0]} failed`);
-}
 
 function generateInto(folder) {
   buf('generate', '--output', folder);

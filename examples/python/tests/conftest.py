@@ -1,0 +1,46 @@
+import os
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from processes import Service
+from scene import Scene
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Of the service under test: the one at STINT_ADDRESS, else one that is started for the run."""
+    given = os.environ.get("STINT_ADDRESS")
+    if given is not None:
+        yield given
+        return
+    service = Service()
+    try:
+        service.start()
+        yield service.address
+        service.stop()
+    finally:
+        service.remove()
+
+
+@pytest.fixture(scope="session")
+def channel(address: str) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def scene(channel: grpc.Channel) -> Scene:
+    return Scene(channel)
+
+
+@pytest.fixture
+def own_service() -> Iterator[Service]:
+    """A service that the test may stop."""
+    service = Service()
+    try:
+        service.start()
+        yield service
+    finally:
+        service.remove()
