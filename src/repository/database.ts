@@ -94,9 +94,11 @@ export class Database {
       }, deadlineOf(this.#options));
     });
     try {
-      return await Promise.race([work(client), deadline]);
+      const outcome = await Promise.race([work(client), deadline]);
+      if (isStandby(client)) throw new StandbyAnswered();
+      return outcome;
     } catch (error) {
-      if (error === overdue || (isDriverError(error) && isConnectionLoss(error))) this.#replace(client);
+      if (error === overdue || error instanceof StandbyAnswered || (isDriverError(error) && isConnectionLoss(error))) this.#replace(client);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -109,6 +111,18 @@ export class Database {
     // Its failures were told already, by the queries they ended.
     failed.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
   }
+}
+
+/** What a standby tells may be old, or of another history than the one that it will be promoted to. */
+class StandbyAnswered extends StoreError {
+  constructor() {
+    super('unavailable', 'the database is a standby');
+  }
+}
+
+/** As the server told when it was connected to, or since: from version 14 on it reports it. */
+function isStandby(client: Sql): boolean {
+  return client.parameters['in_hot_standby'] === 'on';
 }
 
 /** What the driver threw, translated; what our own code threw inside a transaction, as it is. */

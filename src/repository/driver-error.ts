@@ -30,9 +30,12 @@ function connectionError(cause: unknown): StoreError {
   return new StoreError('unavailable', 'the connection to the database failed', { cause });
 }
 
-/** Connection failures (08), resources (53), operator intervention (57), I/O (58), a standby (25006, 55000 while it recovers). */
+/**
+ * Connection failures (08), a login that is refused (28), a database that is not there while it is exchanged (3D), resources (53),
+ * operator intervention (57), I/O (58), a standby (25006, 55000 while it recovers).
+ */
 function isTransient(code: string): boolean {
-  return ['08', '53', '57', '58'].some((prefix) => code.startsWith(prefix)) || code === '25006' || code === '55000';
+  return ['08', '28', '3D', '53', '57', '58'].some((prefix) => code.startsWith(prefix)) || code === '25006' || code === '55000';
 }
 
 /** Whether the connection itself is gone or of no use: the server ended it, is going down, or never answered. */
