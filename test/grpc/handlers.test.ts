@@ -16,7 +16,7 @@ import { listJobs } from '../../src/grpc/jobs/list-jobs.ts';
 import { claim } from '../../src/grpc/workers/claim.ts';
 import { fail } from '../../src/grpc/workers/fail.ts';
 import { settle } from '../../src/grpc/workers/settle.ts';
-import { openStatus } from './loopback.ts';
+import { openStatus } from '../support/rich-status.ts';
 import { anyCall, job, jobId, StubCall, stubEngine } from './stub-engine.ts';
 
 const token = { shard: 0, jobId, fence: 7n, secret: '0b0f3c1e-6f0a-4a55-8a53-0c1f6f0a7b21' };

@@ -1,6 +1,4 @@
 import { credentials, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
-import { BadRequest, ErrorInfo, RetryInfo } from '../../gen/google/rpc/error_details.ts';
-import { Status } from '../../gen/google/rpc/status.ts';
 import { EventServiceClient, EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceClient, JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { WorkerServiceClient, WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
@@ -39,29 +37,6 @@ export async function loopback({ jobs = {}, workers = {}, events = {} }: Stubs) 
     await grpc.stop({ answerParked: async () => undefined, graceMs: 1_000 });
   };
   return { ...clients, address, port, health, grpc, defects, close };
-}
-
-/** The rich status of a failed call, its details opened. */
-export function richStatus(error: Pick<ServiceError, 'metadata'>) {
-  const [bytes] = error.metadata.get('grpc-status-details-bin');
-  if (!(bytes instanceof Buffer)) throw new Error('the call carried no details');
-  return openStatus(Status.decode(bytes), bytes.byteLength);
-}
-
-export function openStatus(status: Status, size = 0) {
-  const detail = (name: string) => status.details.find(({ typeUrl }) => typeUrl === `type.googleapis.com/google.rpc.${name}`)?.value;
-  const info = detail('ErrorInfo');
-  const badRequest = detail('BadRequest');
-  const retryInfo = detail('RetryInfo');
-  return {
-    code: status.code,
-    message: status.message,
-    size,
-    names: status.details.map(({ typeUrl }) => typeUrl.slice(typeUrl.lastIndexOf('.') + 1)),
-    info: info === undefined ? undefined : ErrorInfo.decode(info),
-    violations: badRequest === undefined ? [] : BadRequest.decode(badRequest).fieldViolations,
-    retryDelay: retryInfo === undefined ? undefined : RetryInfo.decode(retryInfo).retryDelay,
-  };
 }
 
 type UnaryCall<Request, Response> = (request: Request, done: (error: ServiceError | null, response: Response) => void) => unknown;

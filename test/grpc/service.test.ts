@@ -9,7 +9,8 @@ import { RefusalError } from '../../src/domain/error.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Call } from '../../src/grpc/call.ts';
 import { servedMethods } from '../../src/grpc/service.ts';
-import { failure, loopback, methodsOf, richStatus, type Stubs } from './loopback.ts';
+import { richStatus } from '../support/rich-status.ts';
+import { failure, loopback, methodsOf, type Stubs } from './loopback.ts';
 
 const open: (() => Promise<void>)[] = [];
 afterEach(async () => {

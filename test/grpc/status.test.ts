@@ -5,7 +5,7 @@ import { RefusalError } from '../../src/domain/error.ts';
 import { parseJobId } from '../../src/domain/job.ts';
 import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { errorResponse, refusalStatus } from '../../src/grpc/status.ts';
-import { openStatus, richStatus } from './loopback.ts';
+import { openStatus, richStatus } from '../support/rich-status.ts';
 
 const jobId = parseJobId('0199c2f4-6a3e-7c1b-9d55-0c1f6f0a7b21') ?? expect.unreachable();
 
