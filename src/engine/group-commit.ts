@@ -17,6 +17,8 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const MAX_CONFLICTS = 10;
 /** A single item that meets a locked row waits for it so often (each 250 ms), apart from the others. */
 const MAX_CONTENDED = 20;
+/** What met a locked row is given up after this, also where it waits behind others that did: the tries above, twice over. */
+const CONTENDED_LIMIT_MS = 10_000;
 /** What met a locked row is tried again in so many parts: one of 512 stands alone after the third time. */
 const CONTENDED_PARTS = 8;
 /** Commits that wait for locked rows at once: each holds a connection for as long as it waits. */
@@ -49,8 +51,18 @@ interface Entry<Item, Outcome> {
 
 interface Contended<Item, Outcome> {
   readonly batch: readonly Entry<Item, Outcome>[];
-  readonly tries: number;
+  readonly trials: Trials;
 }
+
+/** What a batch has met with. */
+interface Trials {
+  /** Tries in this shape that another one won. */
+  readonly count: number;
+  /** Local monotonic time, in milliseconds, at which it first met a locked row. */
+  readonly contendedAt: number | null;
+}
+
+const NO_TRIALS: Trials = { count: 0, contendedAt: null };
 
 export class GroupCommit<Item, Outcome> {
   readonly #options: GroupCommitOptions<Item, Outcome>;
@@ -110,7 +122,7 @@ export class GroupCommit<Item, Outcome> {
 
   /** What arrives in one turn of the event loop is committed together: one read of the sockets brings many calls. */
   async #drainLane(): Promise<void> {
-    for (await turnEnd(); this.#waiting.size > 0; await turnEnd()) await this.#commit(this.#gather(), 0);
+    for (await turnEnd(); this.#waiting.size > 0; await turnEnd()) await this.#commit(this.#gather(), NO_TRIALS);
     this.#flushing -= 1;
     this.#tellIdle();
   }
@@ -136,7 +148,7 @@ export class GroupCommit<Item, Outcome> {
     return batch;
   }
 
-  async #commit(batch: readonly Entry<Item, Outcome>[], tries: number): Promise<void> {
+  async #commit(batch: readonly Entry<Item, Outcome>[], trials: Trials): Promise<void> {
     try {
       const outcomes = await this.#options.commit(batch.map(({ item }) => item));
       if (outcomes.length !== batch.length) throw new Error(`${this.#options.name}: ${outcomes.length} outcomes for ${batch.length} items`);
@@ -146,15 +158,15 @@ export class GroupCommit<Item, Outcome> {
         if (!answer.done) entry.resolve(answer.value);
       }
     } catch (error) {
-      await this.#recover(batch, error, tries);
+      await this.#recover(batch, error, trials);
     }
   }
 
   /** The batch did nothing, or nobody knows: what knows that it did nothing may be tried in another shape. */
-  async #recover(batch: readonly Entry<Item, Outcome>[], error: unknown, tries: number): Promise<void> {
+  async #recover(batch: readonly Entry<Item, Outcome>[], error: unknown, trials: Trials): Promise<void> {
     const kind = error instanceof StoreError ? error.kind : 'broken';
-    if (kind === 'conflict' && tries < MAX_CONFLICTS) return this.#commit(batch, tries + 1);
-    if (kind === 'contended' && tries < MAX_CONTENDED) return this.#commitBeside(batch, tries);
+    if (kind === 'conflict' && trials.count < MAX_CONFLICTS) return this.#commit(batch, { ...trials, count: trials.count + 1 });
+    if (kind === 'contended' && trials.count < MAX_CONTENDED) return this.#commitBeside(batch, trials);
     if (kind === 'bad_item' && batch.length > 1) return this.#commitHalves(batch);
     for (const entry of batch) entry.reject(error);
   }
@@ -162,16 +174,15 @@ export class GroupCommit<Item, Outcome> {
   /** One of them is what the database refuses: halves find it, and the others get through. */
   async #commitHalves(batch: readonly Entry<Item, Outcome>[]): Promise<void> {
     const middle = Math.ceil(batch.length / 2);
-    await this.#commit(batch.slice(0, middle), 0);
-    await this.#commit(batch.slice(middle), 0);
+    await this.#commit(batch.slice(0, middle), NO_TRIALS);
+    await this.#commit(batch.slice(middle), NO_TRIALS);
   }
 
   /** One of them waits for a locked row: the lane goes on, and beside it the parts set the strangers free. */
-  #commitBeside(batch: readonly Entry<Item, Outcome>[], tries: number): void {
+  #commitBeside(batch: readonly Entry<Item, Outcome>[], { count, contendedAt }: Trials): void {
     const size = Math.ceil(batch.length / CONTENDED_PARTS);
-    for (let from = 0; from < batch.length; from += size) {
-      this.#contended.push({ batch: batch.slice(from, from + size), tries: batch.length === 1 ? tries + 1 : 0 });
-    }
+    const trials = { count: batch.length === 1 ? count + 1 : 0, contendedAt: contendedAt ?? performance.now() };
+    for (let from = 0; from < batch.length; from += size) this.#contended.push({ batch: batch.slice(from, from + size), trials });
     this.#waitingItems += batch.length;
     this.#waitingBytes += bytesOf(batch);
     while (this.#beside < MAX_BESIDE && this.#contended.length > 0) void this.#drainBeside();
@@ -182,11 +193,16 @@ export class GroupCommit<Item, Outcome> {
     for (let next = this.#contended.shift(); next !== undefined; next = this.#contended.shift()) {
       this.#waitingItems -= next.batch.length;
       this.#waitingBytes -= bytesOf(next.batch);
-      await this.#commit(next.batch, next.tries);
+      if (isOverdue(next.trials)) for (const entry of next.batch) entry.reject(new StoreError('contended', 'rows stayed locked'));
+      else await this.#commit(next.batch, next.trials);
     }
     this.#beside -= 1;
     this.#tellIdle();
   }
+}
+
+function isOverdue({ contendedAt }: Trials): boolean {
+  return contendedAt !== null && performance.now() - contendedAt > CONTENDED_LIMIT_MS;
 }
 
 function bytesOf(batch: readonly { readonly bytes: number }[]): number {

@@ -147,7 +147,9 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   #look(): void {
-    if (this.#interest > 0 && !this.#stopped) this.refresh().catch(this.#parts.onFailure);
+    // One that is still to begin sees it all, and its failure is told once, however many asked meanwhile.
+    if (this.#interest === 0 || this.#stopped || this.#lookAfter !== null) return;
+    this.refresh().catch(this.#parts.onFailure);
   }
 
   #begin(): Promise<void> {

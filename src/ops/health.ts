@@ -4,7 +4,7 @@ import { HealthImplementation } from 'grpc-health-check';
 /** A service's name in `grpc.health.v1`; the empty one stands for the whole process. */
 const OVERALL = '';
 
-type Stream = ServerWritableStream<unknown, unknown>;
+type Stream = ServerWritableStream<{ readonly service: string }, { readonly status: string }>;
 
 /** `grpc.health.v1` for each service and overall. Nothing serves until it is told to. */
 export class Health {
@@ -44,7 +44,9 @@ export class Health {
     const followed = (call: Stream) => {
       this.#watchers.add(call);
       call.once('cancelled', () => this.#watchers.delete(call));
-      Reflect.apply(watch, undefined, [call]);
+      // The library never forgets a name that was watched: one that nobody serves is answered here, and stays unknown.
+      if (this.#names.includes(call.request.service)) Reflect.apply(watch, undefined, [call]);
+      else call.write({ status: 'SERVICE_UNKNOWN' });
     };
     return { ...handlers, watch: followed };
   }

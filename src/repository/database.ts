@@ -3,6 +3,7 @@ import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
 import type { Statement, Value } from './statement.ts';
+import { Turns } from './turns.ts';
 
 /** Longer than any statement takes, shorter than a caller waits: past it the connection is taken for dead. */
 const QUERY_DEADLINE_MS = 15_000;
@@ -46,13 +47,17 @@ export type Run = <P extends string>(statement: Statement<P>, values: Values<P>)
 /**
  * A pool of connections of one purpose. Every query has a deadline; when a connection fails the whole client is
  * replaced, because the driver may hand the next query a stale error or nothing at all (postgres.js #1130, #1142).
+ * Queries wait for a connection here and not in the driver, which sends what finds none free behind another query: a
+ * BEGIN that it sends so begins a transaction that nobody ends, and what comes next on that connection is answered and lost.
  */
 export class Database {
   readonly #options: DatabaseOptions;
+  readonly #turns: Turns;
   #client: Sql;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
+    this.#turns = new Turns({ atOnce: options.connections, limitMs: deadlineOf(options) });
     this.#client = connect(options);
   }
 
@@ -73,14 +78,23 @@ export class Database {
 
   async #guarded<T>(work: (client: Sql) => Promise<T>): Promise<T> {
     try {
-      return await this.#once(work);
+      return await this.#inTurn(work);
     } catch (error) {
       if (!isUnprepared(error) || this.#options.onUnprepared === undefined) throw toStoreError(error);
     }
     await this.#options.onUnprepared();
-    return this.#once(work).catch((error: unknown) => {
+    return this.#inTurn(work).catch((error: unknown) => {
       throw toStoreError(error);
     });
+  }
+
+  async #inTurn<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+    if (!(await this.#turns.take())) throw new StoreError('unavailable', 'no connection to the database came free in time');
+    try {
+      return await this.#once(work);
+    } finally {
+      this.#turns.release();
+    }
   }
 
   async #once<T>(work: (client: Sql) => Promise<T>): Promise<T> {
@@ -146,7 +160,7 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
   return statement.parameters.map((name) => (name === 'shard' ? ONLY_SHARD : values[name]));
 }
 
-/** While another connection is free nothing waits behind a slow query; 0 would break transactions. Missing in the driver's types. */
+/** No more queries are sent at once than there are connections; 0 would break transactions all the same. Missing in the driver's types. */
 const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Sql {

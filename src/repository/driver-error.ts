@@ -1,3 +1,4 @@
+import postgres from 'postgres';
 import { StoreError } from '../engine/ports/store-error.ts';
 
 /** The database has no epoch for the server that answered: it was restored or promoted. */
@@ -38,10 +39,10 @@ function isTransient(code: string): boolean {
   return ['08', '28', '3D', '53', '57', '58'].some((prefix) => code.startsWith(prefix)) || code === '25006' || code === '55000';
 }
 
-/** Whether the connection itself is gone or of no use: the server ended it, is going down, or never answered. */
+/** Whether the connection itself is gone or of no use: the server refused or ended it, is going down, or never answered. */
 export function isConnectionLoss(cause: unknown): boolean {
-  const code = sqlState(cause);
-  return code === null || code.startsWith('08') || code.startsWith('57P') || code === '25006' || code === '55000';
+  if (!(cause instanceof postgres.PostgresError) || cause.severity === 'FATAL' || cause.severity === 'PANIC') return true;
+  return cause.code.startsWith('08') || cause.code.startsWith('57P') || cause.code === '25006' || cause.code === '55000';
 }
 
 /** Whether the server that answered lacks what each statement needs: its epoch, or partitions for today. */
@@ -51,8 +52,7 @@ export function isUnprepared(cause: unknown): boolean {
   return cause instanceof Error && !('constraint_name' in cause && cause.constraint_name !== undefined);
 }
 
-/** Five characters from the server; null where the server did not answer. */
+/** Five characters from the server; null where the server did not answer, also where Node's own code is as long: `EPIPE`. */
 export function sqlState(cause: unknown): string | null {
-  if (typeof cause !== 'object' || cause === null || !('code' in cause) || typeof cause.code !== 'string') return null;
-  return /^[0-9A-Z]{5}$/.test(cause.code) ? cause.code : null;
+  return cause instanceof postgres.PostgresError ? cause.code : null;
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { failing, item, items, Lane, outcome, settled, type Flight } from './lane.ts';
 
@@ -70,6 +70,24 @@ describe('an item that meets a locked row', () => {
     const { group, batches } = failing('contended', ['a']);
     expect(await outcome(group.submit(item('a')))).toBe('contended');
     expect(batches).toHaveLength(21);
+  });
+
+  it('is given up after ten seconds, however many wait for their turn before it', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const lane = new Lane();
+    const answers = items(40).map((one) => outcome(lane.group.submit(one)));
+    (await lane.flight()).crash(contended());
+    const tried = [await lane.flight(), await lane.flight()];
+    vi.advanceTimersByTime(10_001);
+    const late = outcome(lane.group.submit(item('late')));
+    (await lane.flight()).crash(contended());
+    for (const flight of tried) flight.crash(contended());
+    expect(await Promise.all(answers)).toEqual(answers.map(() => 'contended'));
+    const alone = await lane.flight();
+    expect(alone.names).toEqual(['late']);
+    alone.land();
+    expect(await late).toBe('LATE');
   });
 
   it('does not take many with it: of many locked items only two are tried at once, and the lane goes on', async () => {

@@ -55,6 +55,16 @@ describe('the hub', () => {
     reader.close();
   });
 
+  it('tells of a look that fails once, however many commits asked for it', async () => {
+    const reader = await hub.readFrom('now');
+    journal.failure = new Error('away');
+    for (let commits = 0; commits < 100; commits += 1) hub.committed();
+    await hub.refresh().catch(() => undefined);
+    // The look that was under way, and the one that all the others waited for.
+    expect(failures).toHaveLength(2);
+    reader.close();
+  });
+
   it('looks without being told to', async () => {
     const watch = await hub.watch(jobId(1));
     journal.commit(event(1));

@@ -1,4 +1,6 @@
 import { sql, type SQL } from 'drizzle-orm';
+import { eventBytes } from '../../domain/event.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { QueueName } from '../../domain/queue.ts';
 import {
   snapshotXip,
@@ -16,8 +18,13 @@ import { int, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { journalColumns, parseJournalRow, queueIdsOf } from './journal-columns.ts';
 
-/** Rows of one read: each is what one statement did, a thousand events at most. */
+/** Rows of one read at most: each is what one statement did, a thousand events at most. */
 const ROWS_AT_ONCE = 32;
+/**
+ * Of the events of one read, by `eventBytes`; the row that passes it is the last. A reader who has stopped holds what it
+ * read last for as long as it stands still, and there may be thousands of them.
+ */
+const BYTES_AT_ONCE = LIMITS.eventMessageBytes;
 /** Past it the names of queues are looked up anew. */
 const MAX_REMEMBERED_QUEUES = 10_000;
 
@@ -73,9 +80,13 @@ const scanWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'epoch' | 'n' | 
 /** The journal over one pool; remembers the names of queues, which never change within one history of the database. */
 export function createJournal(run: Run): Journal {
   let names = { epochId: '', queues: new Map<number, QueueName>() };
+  /** Rows that fill a chunk, by what the last read found: where the log ends, and where readers catch up. */
+  const filling = { tail: ROWS_AT_ONCE, past: ROWS_AT_ONCE };
   const read = async (position: LogPosition, upTo: string | null): Promise<LogChunk> => {
-    const rows =
-      position.window === null && position.seen !== null ? await open(run, position.seen, upTo) : await scan(run, position, upTo);
+    const where = upTo === null ? 'tail' : 'past';
+    const limit = filling[where];
+    const { window, seen } = position;
+    const rows = window === null && seen !== null ? await open(run, { seen, upTo, limit }) : await scan(run, position, upTo, limit);
     const [first] = rows;
     if (first === undefined) throw new Error('the journal answered nothing');
     const found = rows.filter((row) => row['n'] !== null);
@@ -84,7 +95,14 @@ export function createJournal(run: Run): Journal {
     if (names.epochId !== epochId || names.queues.size > MAX_REMEMBERED_QUEUES) names = { epochId, queues: new Map() };
     const { queues } = names;
     await learnQueues(run, queues, found);
-    return chunk(position, upTo, first, found, (id) => queues.get(id) ?? { namespace: '', name: '' });
+    const nameOf = (id: number) => queues.get(id) ?? { namespace: '', name: '' };
+    const taken = take(found, (row) => loggedEvents(row, nameOf, window?.from ?? null));
+    filling[where] = rowsThatFill(taken);
+    return chunk(position, upTo, first, {
+      ...taken,
+      last: found[taken.rows - 1],
+      complete: taken.rows === found.length && found.length < limit,
+    });
   };
   return {
     head: async () => {
@@ -96,11 +114,11 @@ export function createJournal(run: Run): Journal {
   };
 }
 
-function open(run: Run, seen: string, upTo: string | null): Promise<readonly Row[]> {
-  return run(openWindowStatement, { ...unseenValues(seen), upTo, limit: ROWS_AT_ONCE });
+function open(run: Run, { seen, upTo, limit }: { seen: string; upTo: string | null; limit: number }): Promise<readonly Row[]> {
+  return run(openWindowStatement, { ...unseenValues(seen), upTo, limit });
 }
 
-async function scan(run: Run, { seen, window }: LogPosition, upTo: string | null): Promise<readonly Row[]> {
+async function scan(run: Run, { seen, window }: LogPosition, upTo: string | null, limit: number): Promise<readonly Row[]> {
   const from = window?.from ?? { epoch: 0, n: 0 };
   const bound = window?.upTo ?? upTo ?? text((await run(headStatement, {}))[0] ?? {}, 'snapshot');
   const rows = await run(scanWindowStatement, {
@@ -108,7 +126,7 @@ async function scan(run: Run, { seen, window }: LogPosition, upTo: string | null
     upTo: bound,
     epoch: from.epoch,
     n: from.n,
-    limit: ROWS_AT_ONCE,
+    limit,
   });
   return rows.map((row) => ({ ...row, snapshot: bound }));
 }
@@ -117,15 +135,45 @@ function unseenValues(seen: string) {
   return { xmax: String(snapshotXmax(seen)), xip: plainArray(snapshotXip(seen)) };
 }
 
-function chunk(position: LogPosition, upTo: string | null, first: Row, rows: readonly Row[], queueOf: (id: number) => QueueName): LogChunk {
+interface Taken {
+  readonly events: readonly LoggedEvent[];
+  /** Those that the events are of: the first ones. */
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+function take(rows: readonly Row[], eventsOf: (row: Row) => readonly LoggedEvent[]): Taken {
+  const events: LoggedEvent[] = [];
+  let [taken, bytes] = [0, 0];
+  for (const row of rows) {
+    if (bytes >= BYTES_AT_ONCE) break;
+    const found = eventsOf(row);
+    events.push(...found);
+    bytes += found.reduce((sum, { event }) => sum + eventBytes(event), 0);
+    taken += 1;
+  }
+  return { events, rows: taken, bytes };
+}
+
+/** A chunk, going by what the last one was made of. */
+function rowsThatFill({ rows, bytes }: Taken): number {
+  return rows === 0 ? ROWS_AT_ONCE : Math.max(1, Math.min(ROWS_AT_ONCE, Math.floor((rows * BYTES_AT_ONCE) / bytes)));
+}
+
+interface Window {
+  readonly events: readonly LoggedEvent[];
+  /** The row that ends the chunk. */
+  readonly last: Row | undefined;
+  readonly complete: boolean;
+}
+
+function chunk(position: LogPosition, upTo: string | null, first: Row, { events, last = first, complete }: Window): LogChunk {
   const epoch = epochOf(first);
   const bound = position.window?.upTo ?? upTo ?? text(first, 'snapshot');
-  const events: LoggedEvent[] = rows.flatMap((row) => loggedEvents(row, queueOf, position.window?.from ?? null));
   const window = { events, seenBefore: position.seen, upTo: bound };
-  if (rows.length < ROWS_AT_ONCE) return { ...window, complete: true, position: { epoch, seen: bound, window: null } };
-  const last = rows.at(-1) ?? first;
+  if (complete) return { ...window, complete, position: { epoch, seen: bound, window: null } };
   const from = { epoch: int(last, 'epoch'), n: int(last, 'n') + 1, offset: 0 };
-  return { ...window, complete: false, position: { epoch, seen: position.seen, window: { upTo: bound, from } } };
+  return { ...window, complete, position: { epoch, seen: position.seen, window: { upTo: bound, from } } };
 }
 
 function loggedEvents(
