@@ -1,9 +1,9 @@
 import { Writable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type App, startApp } from '../../src/app.ts';
 import { createLogger } from '../../src/ops/logging.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { startTcpProxy } from './tcp-proxy.ts';
+import { startWireProxy } from '../support/wire-proxy.ts';
 
 describe('readiness', () => {
   let database: TestDatabase;
@@ -30,7 +30,8 @@ describe('readiness', () => {
   }
 
   it('ends 5 s after the last good round where the database swallows everything, and returns with the next', async () => {
-    const proxy = await startTcpProxy(database.url);
+    const proxy = await startWireProxy(database.url);
+    onTestFinished(async () => await proxy.close());
     const app = await serve(proxy.url);
     expect(app.ready()).toBe(true);
     proxy.swallow();

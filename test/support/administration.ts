@@ -1,4 +1,4 @@
-import postgres from 'postgres';
+import postgres, { type Row, type Sql } from 'postgres';
 
 /** A database with the current schema, migrated once; each test file copies it in a tenth of a second. */
 export const TEMPLATE = 'stint_template';
@@ -10,12 +10,17 @@ export function databaseUrl(serverUrl: string, database: string): string {
   return url.href;
 }
 
-/** One command on a connection of its own. */
-export async function administer(serverUrl: string, command: string): Promise<void> {
-  const client = postgres(serverUrl, { max: 1, onnotice: () => undefined });
+/** One command on a connection of its own; gives its rows. */
+export async function administer(serverUrl: string, command: string): Promise<readonly Row[]> {
+  return await connected(serverUrl, async (sql) => await sql.unsafe(command));
+}
+
+/** Work on a connection of its own. */
+export async function connected<T>(url: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const sql = postgres(url, { max: 1, onnotice: () => undefined });
   try {
-    await client.unsafe(command);
+    return await work(sql);
   } finally {
-    await client.end({ timeout: 5 });
+    await sql.end({ timeout: 5 });
   }
 }

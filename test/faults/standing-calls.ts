@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import { held, seconds, type Stint } from '../contract/stint.ts';
+import { QueueFollower } from './queue-follower.ts';
+import { untilOk } from './until-ok.ts';
+
+const QUEUE = 'standing';
+const PARKED_QUEUE = 'parked';
+/** Outlasts the fault. */
+const LEASE = seconds(600);
+/** Past the longest fault: an await must not find out by being sent again. */
+const AWAIT_DEADLINE_MS = 600_000;
+/** The longest that the service parks a claim. */
+const PARKED_S = 60;
+
+/** When each was answered. */
+export interface Woken {
+  readonly oldAwait: number;
+  readonly oldSubscription: number;
+  readonly oldClaim: number;
+}
+
+/** An await, a subscription and a parked claim on one replica, for what is done on another; each is sent again only where it broke. */
+export class StandingCalls {
+  readonly #there: Stint;
+  readonly #namespace: string;
+  readonly #leaseToken: string;
+  readonly #awaited: Promise<unknown>;
+  readonly #told: Promise<unknown>;
+  readonly #claimed: Promise<unknown>;
+
+  private constructor(parts: {
+    there: Stint;
+    namespace: string;
+    leaseToken: string;
+    waits: readonly [Promise<unknown>, Promise<unknown>, Promise<unknown>];
+  }) {
+    this.#there = parts.there;
+    this.#namespace = parts.namespace;
+    this.#leaseToken = parts.leaseToken;
+    [this.#awaited, this.#told, this.#claimed] = parts.waits;
+    // Whoever fails is heard when they are settled.
+    for (const wait of parts.waits) wait.catch(() => undefined);
+  }
+
+  static async open(here: Stint, there: Stint): Promise<StandingCalls> {
+    const namespace = `standing-${randomUUID()}`;
+    const { job } = await here.enqueue({ namespace, job: { queue: QUEUE, type: 'x' } });
+    const jobId = job?.jobId ?? '';
+    const { jobs } = await there.claim({ namespace, workerId: 'w', queues: [QUEUE], leaseDuration: LEASE });
+    const follower = await QueueFollower.open(here, namespace, QUEUE);
+    const awaiting = untilOk(() => here.awaitTerminal({ namespace, jobId }, AWAIT_DEADLINE_MS).rest());
+    const { leaseToken } = held(jobs[0]);
+    return new StandingCalls({
+      there,
+      namespace,
+      leaseToken,
+      waits: [awaiting, follower.untilSucceeded(jobId), untilClaimed(here, namespace)],
+    });
+  }
+
+  /** Does on the other replica what they wait for; `elapsed` tells the time. */
+  async settle(elapsed: () => number): Promise<Woken> {
+    const namespace = this.#namespace;
+    const at = (wait: Promise<unknown>) => wait.then(elapsed);
+    const [oldAwait, oldSubscription, oldClaim] = await Promise.all([
+      at(this.#awaited),
+      at(this.#told),
+      at(this.#claimed),
+      untilOk(() => this.#there.ack({ leaseToken: this.#leaseToken })),
+      untilOk(() => this.#there.enqueue({ namespace, job: { queue: PARKED_QUEUE, type: 'x', idempotencyKey: 'once' } })),
+    ]);
+    return { oldAwait, oldSubscription, oldClaim };
+  }
+}
+
+async function untilClaimed(stint: Stint, namespace: string): Promise<void> {
+  const request = { namespace, workerId: 'w', queues: [PARKED_QUEUE], requestId: 'once', wait: seconds(PARKED_S) };
+  for (let found = 0; found === 0;) found = (await untilOk(() => stint.claim(request, 1_000 * (PARKED_S + 30)))).jobs.length;
+}
