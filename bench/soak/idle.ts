@@ -1,26 +1,12 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { lowestLevel } from '../../test/leaks/level.ts';
 import type { Level } from '../../test/support/measured-service.ts';
 import type { Stage } from './stage.ts';
-
-/** Upkeep comes and goes: of so many looks the lowest counts. */
-const LOOKS = 10;
-const LOOK_MS = 500;
 
 const MIB = 1024 * 1024;
 
 /** What each replica holds while nobody calls. */
 export async function idleLevels({ replicas }: Stage): Promise<Level[]> {
-  return await Promise.all(
-    replicas.map(async (replica) => {
-      let lowest = await replica.measure();
-      for (let look = 1; look < LOOKS; look += 1) {
-        await pause(LOOK_MS);
-        const level = await replica.measure();
-        if (level.heapBytes < lowest.heapBytes) lowest = level;
-      }
-      return lowest;
-    }),
-  );
+  return await Promise.all(replicas.map(lowestLevel));
 }
 
 /** For people. Before the load nothing is compiled, and no pool is open. */

@@ -53,6 +53,6 @@ export function isUnprepared(cause: unknown): boolean {
 }
 
 /** Five characters from the server; null where the server did not answer, also where Node's own code is as long: `EPIPE`. */
-export function sqlState(cause: unknown): string | null {
+function sqlState(cause: unknown): string | null {
   return cause instanceof postgres.PostgresError ? cause.code : null;
 }

@@ -72,8 +72,11 @@ describe('a claim', () => {
     look.find(1);
     await claimed;
     expect(desk.readers).toBe(0);
-    await desk.park(['w']);
+    const [parked] = await desk.park(['w']);
     expect(desk.readers).toBe(1);
+    desk.wake('q');
+    (await desk.look()).find(1);
+    await parked;
   });
 
   it('is served together with who asks in the same turn of the event loop', async () => {

@@ -16,7 +16,11 @@ describe('sessions that end without the service asking', { timeout: LIMIT_MS }, 
   /** On a session that nobody ends. */
   async function operate(work: (sql: Sql) => Promise<void>): Promise<void> {
     const sql = postgres(scene.postgres.url, { max: 1, onnotice: () => undefined });
-    await work(sql).finally(async () => await sql.end({ timeout: 1 }));
+    try {
+      await work(sql);
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
   }
 
   it('are replaced, when an operator ends one after the other', async () => {

@@ -83,7 +83,7 @@ async function untilAllListen(url: string, count: number): Promise<void> {
 /** Of the journal's latest epoch. */
 async function newestXid(url: string): Promise<bigint> {
   const [row] = await administer(url, 'select max(xid::text::bigint) as xid from stint.journal');
-  return BigInt(row?.['xid']);
+  return BigInt(String(row?.['xid']));
 }
 
 describe('a lagging standby that is promoted', () => {
@@ -108,7 +108,7 @@ describe('a lagging standby that is promoted', () => {
       world.on.server.url,
       'select min(xid::text::bigint) as xid from stint.journal where epoch = (select max(number) from stint.epoch)',
     );
-    expect(BigInt(row?.['xid'])).toBeLessThanOrEqual(world.lostXid);
+    expect(BigInt(String(row?.['xid']))).toBeLessThanOrEqual(world.lostXid);
   });
 
   it('ends every open stream by a word, with nothing of the new history before it', async () => {

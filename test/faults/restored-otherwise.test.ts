@@ -1,4 +1,6 @@
-/** Dumps restored otherwise: one of long ago, one into the very cluster that it was taken from, one while no replica is there. */
+/** What is restored otherwise: a dump of long ago, one in its own cluster, a copy of the files, and a dump while no replica is there. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -42,6 +44,12 @@ async function restoreBeside(url: string, dump: Dump): Promise<() => Promise<voi
   };
 }
 
+/** The statement that the manual gives to operators. */
+function sayingSo(): string {
+  const manual = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  return /-c "(update [^"]+)"/.exec(manual)?.[1] ?? expect.unreachable();
+}
+
 /** Enqueues all the time, until the signal. Gives the status codes that it was answered with. */
 async function enqueueAllTheTime(stint: Stint, signal: AbortSignal): Promise<Set<string>> {
   const codes = new Set<string>();
@@ -67,7 +75,7 @@ async function whileCalled(on: Succession, work: () => Promise<void>): Promise<v
   }
 }
 
-describe('a dump is restored', () => {
+describe('a database is restored', () => {
   let on: Succession;
 
   beforeAll(async () => {
@@ -75,7 +83,7 @@ describe('a dump is restored', () => {
   }, LIMIT_MS);
   afterAll(async () => await on.end());
 
-  it('that is older than all partitions: there are new ones before anybody writes', { timeout: LIMIT_MS }, async () => {
+  it('from a dump that is older than all partitions: there are new ones before anybody writes', { timeout: LIMIT_MS }, async () => {
     await on.enqueue('busy');
     const restored = await on.restoreAside();
     await age(restored.url);
@@ -85,7 +93,7 @@ describe('a dump is restored', () => {
     });
   });
 
-  it('into its own cluster: the history is another one there too', { timeout: LIMIT_MS }, async () => {
+  it('from a dump in its own cluster: the history is another one there too', { timeout: LIMIT_MS }, async () => {
     await on.enqueue('own');
     const { jobId, leaseToken } = await on.claim('own');
     await on.anyone().release({ leaseToken });
@@ -104,7 +112,19 @@ describe('a dump is restored', () => {
     expect((await on.claim('own')).job.fence).toBeGreaterThan(lost.job.fence);
   });
 
-  it('while the service is stopped: it goes on with the leases, and refuses the cursors', { timeout: LIMIT_MS }, async () => {
+  it('from a copy of its files, and an operator says so: another history begins', { timeout: LIMIT_MS }, async () => {
+    await on.enqueue('copied');
+    const { jobId, leaseToken, job } = await on.claim('copied');
+    await on.anyone().release({ leaseToken });
+    const readers = new FormerReaders(on.stints, { namespace, queue: 'copied', jobId });
+    await readers.keepCursors();
+    await administer(on.server.url, sayingSo());
+    await readers.expectEnded();
+    await readers.expectExpired();
+    expect((await on.claim('copied')).job.fence >> 32n).toBeGreaterThan(job.fence >> 32n);
+  });
+
+  it('from a dump while the service is stopped: it goes on with the leases, and refuses the cursors', { timeout: LIMIT_MS }, async () => {
     const [job, claimed] = [await on.enqueue('kept'), await on.claim('kept')];
     await on.enqueue('handed');
     const handed = await on.claim('handed');
