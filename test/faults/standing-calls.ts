@@ -60,16 +60,13 @@ export class StandingCalls {
 
   /** Does on the other replica what they wait for; `elapsed` tells the time. */
   async settle(elapsed: () => number): Promise<Woken> {
-    const namespace = this.#namespace;
     const at = (wait: Promise<unknown>) => wait.then(elapsed);
-    const [oldAwait, oldSubscription, oldClaim] = await Promise.all([
-      at(this.#awaited),
-      at(this.#told),
-      at(this.#claimed),
-      untilOk(() => this.#there.ack({ leaseToken: this.#leaseToken })),
-      untilOk(() => this.#there.enqueue({ namespace, job: { queue: PARKED_QUEUE, type: 'x', idempotencyKey: 'once' } })),
-    ]);
-    return { oldAwait, oldSubscription, oldClaim };
+    await untilOk(() => this.#there.ack({ leaseToken: this.#leaseToken }));
+    const [oldAwait, oldSubscription] = await Promise.all([at(this.#awaited), at(this.#told)]);
+    // Only then: a claim that gets something has its replica look at the log, which would wake the others.
+    const job = { queue: PARKED_QUEUE, type: 'x', idempotencyKey: 'once' };
+    await untilOk(() => this.#there.enqueue({ namespace: this.#namespace, job }));
+    return { oldAwait, oldSubscription, oldClaim: await at(this.#claimed) };
   }
 }
 

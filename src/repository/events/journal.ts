@@ -11,6 +11,7 @@ import {
   type LoggedEvent,
   type LogPosition,
 } from '../../engine/ports/journal.ts';
+import { StoreError } from '../../engine/ports/store-error.ts';
 import { plainArray } from '../array.ts';
 import type { Run } from '../database.ts';
 import { queuesById } from '../queues/resolve-queues.ts';
@@ -94,7 +95,7 @@ export function createJournal(run: Run): Journal {
     // Another map, not an emptied one: another read may be looking names up in it.
     if (names.epochId !== epochId || names.queues.size > MAX_REMEMBERED_QUEUES) names = { epochId, queues: new Map() };
     const { queues } = names;
-    await learnQueues(run, queues, found);
+    await learnQueues(run, queues, found, epochOf(first));
     const nameOf = (id: number) => queues.get(id) ?? { namespace: '', name: '' };
     const taken = take(found, (row) => loggedEvents(row, nameOf, window?.from ?? null));
     filling[where] = rowsThatFill(taken);
@@ -190,10 +191,14 @@ function loggedEvents(
   });
 }
 
-async function learnQueues(run: Run, queues: Map<number, QueueName>, rows: readonly Row[]): Promise<void> {
+/** Names are of the history that the rows are of, or of none: between the two statements the database may be exchanged. */
+async function learnQueues(run: Run, queues: Map<number, QueueName>, rows: readonly Row[], { number }: Epoch): Promise<void> {
   const unknown = [...new Set(rows.flatMap(queueIdsOf))].filter((id) => !queues.has(id));
   if (unknown.length === 0) return;
-  for (const queue of await queuesById(run, unknown)) queues.set(queue.id, queue);
+  for (const queue of await queuesById(run, unknown)) {
+    if (queue.epoch !== number) throw new StoreError('other_history', 'the database was exchanged while its log was read');
+    queues.set(queue.id, queue);
+  }
 }
 
 function epochOf(row: Row): Epoch {
