@@ -164,7 +164,7 @@ describe('a heartbeat', () => {
     const renewed = patient.heartbeatMany(held.map((one) => ({ token: tokenOf(one), checkpoint: Buffer.from('late') })));
     await stage.waitingForLocks(1);
     await given.commit();
-    expect(await renewed).toEqual([{ kind: 'lease_lost' }]);
+    expect(await renewed).toEqual([{ kind: 'lease_lost', reason: 'SETTLED' }]);
     const [next] = await stage.claim(queue);
     expect(next).toMatchObject({ job: { attempt: 1 }, checkpoint: null });
   });
