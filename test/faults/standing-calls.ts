@@ -70,7 +70,12 @@ export class StandingCalls {
   }
 }
 
+/** And acks it: a lease that lapses later would wake whom nothing else has woken. */
 async function untilClaimed(stint: Stint, namespace: string): Promise<void> {
   const request = { namespace, workerId: 'w', queues: [PARKED_QUEUE], requestId: 'once', wait: seconds(PARKED_S) };
-  for (let found = 0; found === 0;) found = (await untilOk(() => stint.claim(request, 1_000 * (PARKED_S + 30)))).jobs.length;
+  const claimOnce = () => stint.claim(request, 1_000 * (PARKED_S + 30));
+  let { jobs } = await untilOk(claimOnce);
+  while (jobs.length === 0) ({ jobs } = await untilOk(claimOnce));
+  const { leaseToken } = held(jobs[0]);
+  await untilOk(() => stint.ack({ leaseToken }));
 }
