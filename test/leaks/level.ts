@@ -4,10 +4,11 @@ import type { Level, MeasuredService, Objects } from '../support/measured-servic
 
 /** Longer than anything that a service still does for callers who have gone; only a leak waits for its end. */
 const SETTLED_WITHIN_MS = 60_000;
-const LOOK_AGAIN_MS = 50;
+/** Each look collects garbage, and is work for the service too. */
+const LOOK_AGAIN_MS = 150;
 /** Together longer than the feed goes without a look. */
-const LOOKS = 6;
-const LOOKS_APART_MS = 300;
+const LOOKS = 4;
+const LOOKS_APART_MS = 400;
 
 /** What a service holds for its clients. */
 export interface Holding {

@@ -20,7 +20,7 @@ const WARM_UP_CALLS = 2_500;
 const ROUNDS = 4;
 const CALLS_PER_ROUND = 2_500;
 /** Of the calls of a round, so many can end a lease. */
-const LEASES_PER_ROUND = 600;
+const LEASES_PER_ROUND = 400;
 
 /**
  * What a call may leave on the heap, on average. What is compiled late comes to some dozen bytes a call; every call carries
