@@ -8,7 +8,10 @@ export interface WireProxy {
   swallow(): void;
   /** Passes on, also what was swallowed. */
   resume(): void;
-  /** As `swallow`, for good and only those connections, open or to come: neither end learns of it. */
+  /**
+   * As `swallow`, for good and only those connections: the open ones, and those that come until it is called again. Neither end
+   * learns of it.
+   */
   silence(which: Choice): void;
   /** How many connections have been silenced. */
   silenced(): number;
