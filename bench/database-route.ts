@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { NO_TIMEOUTS } from '../src/domain/job.ts';
 import { parseLeaseToken } from '../src/domain/lease.ts';
 import { contentDigest } from '../src/engine/jobs/content-digest.ts';
 import { JobIdMint } from '../src/engine/jobs/mint-job-id.ts';
@@ -58,6 +59,8 @@ function itemOf(queue: EnqueueItem['queue'], mint: JobIdMint): EnqueueItem {
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
+    timeouts: NO_TIMEOUTS,
+    disposition: 'RERUNNABLE' as const,
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
   };
   return { queue, spec, jobId: mint.mint(), digest: contentDigest(spec) };

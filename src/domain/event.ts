@@ -33,8 +33,36 @@ export type EventDetail =
   | { readonly type: 'enqueued'; readonly jobType: string; readonly priority: number; readonly runAt: Micros | null }
   | { readonly type: 'released'; readonly runAt: Micros | null }
   | { readonly type: 'retry_scheduled'; readonly failure: Failure; readonly retryAt: Micros; readonly nextAttempt: number }
-  | { readonly type: 'failed'; readonly failure: Failure; readonly deadLettered: boolean }
-  | { readonly type: 'ready' | 'claimed' | 'started' | 'succeeded' };
+  | { readonly type: 'suspended' | 'resumed' | 'retried'; readonly reason: string }
+  | {
+      readonly type: 'cancel_requested';
+      readonly reason: string;
+      readonly cancelDeadline: Micros;
+      readonly state: HeldState;
+    }
+  | { readonly type: 'abandon_requested'; readonly reason: string; readonly state: HeldState }
+  | { readonly type: 'updated'; readonly change: JobChange; readonly state: JobState }
+  | { readonly type: 'succeeded'; readonly evidence: Evidence | null }
+  | { readonly type: 'failed'; readonly failure: Failure; readonly deadLettered: boolean; readonly evidence: Evidence | null }
+  | { readonly type: 'cancelled'; readonly reason: string; readonly evidence: Evidence | null }
+  | { readonly type: 'abandoned'; readonly reason: string; readonly failure: Failure }
+  | { readonly type: 'ready' | 'claimed' | 'started' };
+
+export type HeldState = 'LEASED' | 'RUNNING';
+
+/** What an update changed; what it left is undefined. */
+export interface JobChange {
+  readonly priority?: number;
+  /** Null: at once. */
+  readonly runAt?: Micros | null;
+}
+
+/** Who says that an externally owned job ended, and by what it can be shown. */
+export interface Evidence {
+  readonly authority: string;
+  readonly data: Uint8Array;
+  readonly contentType: string;
+}
 
 /** An immutable fact about a job, committed with the change that made it true. */
 export interface JobEvent {
@@ -58,7 +86,10 @@ const ENVELOPE_BYTES = 512;
 
 /** About what an event takes, in memory as in a message. Three bytes a character, as UTF-8 has at most for a unit of UTF-16. */
 export function eventBytes({ detail }: JobEvent): number {
-  return ENVELOPE_BYTES + ('failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0);
+  const failure = 'failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0;
+  const reason = 'reason' in detail ? detail.reason.length * 3 : 0;
+  const evidence = 'evidence' in detail && detail.evidence !== null ? detail.evidence.data.byteLength + ENVELOPE_BYTES : 0;
+  return ENVELOPE_BYTES + failure + reason + evidence;
 }
 
 /** The state an event leaves its job in. */
@@ -68,7 +99,15 @@ export function stateAfter(detail: EventDetail): JobState {
     case 'released':
       return detail.runAt === null ? 'READY' : 'SCHEDULED';
     case 'ready':
+    case 'resumed':
+    case 'retried':
       return 'READY';
+    case 'suspended':
+      return 'SUSPENDED';
+    case 'cancel_requested':
+    case 'abandon_requested':
+    case 'updated':
+      return detail.state;
     case 'claimed':
       return 'LEASED';
     case 'started':
@@ -79,5 +118,9 @@ export function stateAfter(detail: EventDetail): JobState {
       return 'SUCCEEDED';
     case 'failed':
       return 'FAILED';
+    case 'cancelled':
+      return 'CANCELLED';
+    case 'abandoned':
+      return 'ABANDONED';
   }
 }

@@ -80,7 +80,38 @@ export interface Job {
   /** Holder of the lease, else of the latest attempt. */
   readonly workerId: string;
   readonly leaseExpiresAt: Micros | null;
+  readonly disposition: Disposition;
+  /** Null where nothing was asked in this life. */
+  readonly asked: Asked | null;
 }
+
+/** What was asked of a job or said of it, in its present life, besides its course. */
+export interface Asked {
+  readonly cancelRequestedAt: Micros | null;
+  /** When an asked-for cancellation is forced. */
+  readonly cancelDeadline: Micros | null;
+  readonly cancelReason: string;
+  readonly abandonRequestedAt: Micros | null;
+  /** Why it is SUSPENDED. */
+  readonly suspendReason: string;
+}
+
+/** Who may end a job, and what a lost attempt means; with the code that each has in the database. */
+export const DISPOSITION_CODES = { RERUNNABLE: 1, OWNER_BOUND: 2, EXTERNALLY_OWNED: 3 } as const;
+
+export type Disposition = keyof typeof DISPOSITION_CODES;
+
+/** In milliseconds; null: no such limit. */
+export interface Timeouts {
+  /** From each time the job becomes READY to its claim. */
+  readonly scheduleToStartMs: number | null;
+  /** From RUNNING to the settlement of one attempt. */
+  readonly startToCloseMs: number | null;
+  /** From the start of the life to its end. */
+  readonly scheduleToCloseMs: number | null;
+}
+
+export const NO_TIMEOUTS: Timeouts = { scheduleToStartMs: null, startToCloseMs: null, scheduleToCloseMs: null };
 
 /** A job as a producer hands it in: checked, complete, with nothing decided yet by the clock. */
 export interface JobSpec {
@@ -96,6 +127,8 @@ export interface JobSpec {
   readonly priority: number;
   readonly runAt: Micros | null;
   readonly retry: RetryOverrides;
+  readonly timeouts: Timeouts;
+  readonly disposition: Disposition;
 }
 
 export interface Idempotency {

@@ -55,9 +55,29 @@ export function heartbeatIntervalMs(ttlMs: number): number {
   return Math.floor(ttlMs / 3);
 }
 
-/** A lease is live until its expiry plus the queue's grace: the server's slack, not the worker's time. */
-export function isLive(lease: { readonly expiresAt: Micros; readonly graceMs: number }, now: Micros): boolean {
-  return now < lease.expiresAt + lease.graceMs * 1_000;
+/** What bounds a lease; null: nothing of the kind. */
+export interface LeaseBounds {
+  readonly expiresAt: Micros;
+  readonly graceMs: number;
+  /** When an asked-for cancellation is forced. */
+  readonly cancelDeadline: Micros | null;
+  /** When the try times out (start_to_close). */
+  readonly runUntil: Micros | null;
+  /** When the life does (schedule_to_close). */
+  readonly lifeUntil: Micros | null;
+}
+
+/**
+ * When a lease ends whatever happens: at its expiry plus the queue's grace (the server's slack, not the worker's time), or at the
+ * first of the other bounds, which have no grace. `repository/held-leases.ts` is the same in SQL.
+ */
+export function leaseEnd({ expiresAt, graceMs, cancelDeadline, runUntil, lifeUntil }: LeaseBounds): Micros {
+  const bounds = [cancelDeadline, runUntil, lifeUntil].filter((bound) => bound !== null);
+  return Math.min(expiresAt + graceMs * 1_000, ...bounds);
+}
+
+export function isLive(lease: LeaseBounds, now: Micros): boolean {
+  return now < leaseEnd(lease);
 }
 
 /** The fence rises with every claim, and leaps with the epoch, so that it also rises across a fail-over that lost claims. */
@@ -73,3 +93,19 @@ export const RELEASE_LIMIT: Failure = {
   details: new Uint8Array(),
   kind: 'TERMINAL',
 };
+
+/** Why a try fails whose lease nobody renewed in time. */
+export const LEASE_EXPIRED = ownFailure('stint.lease_expired', 'the lease expired before the attempt was settled', 'RETRYABLE');
+
+/** Why a job fails that nobody claimed in time. */
+export const SCHEDULE_TO_START = ownFailure('stint.timeout.schedule_to_start', 'the job was not claimed in time', 'TERMINAL');
+
+/** Why a try fails that took too long. */
+export const START_TO_CLOSE = ownFailure('stint.timeout.start_to_close', 'the attempt was not settled in time', 'RETRYABLE');
+
+/** Why a job fails whose life took too long. */
+export const SCHEDULE_TO_CLOSE = ownFailure('stint.timeout.schedule_to_close', 'the job did not end in time', 'TERMINAL');
+
+function ownFailure(code: string, message: string, kind: Failure['kind']): Failure {
+  return { code, message, details: new Uint8Array(), kind };
+}

@@ -19,6 +19,15 @@ export const LIMITS = {
   nameLength: 128,
   contentTypeBytes: 256,
   workerIdBytes: 256,
+  /** Of a reason that is given for people. */
+  reasonBytes: KiB,
+  evidenceBytes: 64 * KiB,
+  /** Attempts that a dead letter tells, the last ones. */
+  deadLetterAttempts: 100,
+  /** Of what the failures of those say, as it is stored; past it earlier ones are left out, or one record would not fit a response. */
+  deadLetterAttemptsBytes: MiB,
+  /** Jobs that a signature covers. */
+  signedJobs: 100_000,
   requestBytes: 4 * MiB,
   /** A response stops before this size, but carries at least one item; jobs that do not fit are not claimed. */
   responseBytes: 3 * MiB,

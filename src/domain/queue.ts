@@ -14,6 +14,10 @@ export interface Queue {
   readonly cancellationBudgetMs: number;
   readonly retry: RetryPolicy;
   readonly deadLetterEnabled: boolean;
+  /** The queue of the same namespace that gets a copy of each dead-lettered job; empty: none. */
+  readonly deadLetterQueue: string;
+  /** Bytes of payload that a dead letter keeps. */
+  readonly deadLetterPayloadBytes: number;
 }
 
 export interface QueueName {

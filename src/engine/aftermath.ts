@@ -12,6 +12,8 @@ export interface AftermathParts {
   readonly wake: (queues: readonly QueueName[]) => void;
   /** A job is due in so many milliseconds. */
   readonly dueIn: (milliseconds: number) => void;
+  /** A lease ends in so many milliseconds, before its time: its cancellation was asked for. */
+  readonly leaseEndsIn: (milliseconds: number) => void;
 }
 
 /** Who is woken by what was committed here, or seen to be committed elsewhere. */
@@ -23,11 +25,11 @@ export class Aftermath {
   }
 
   ofEnqueue(outcomes: readonly EnqueueOutcome[]): void {
-    this.#ofJobs(outcomes.flatMap((outcome) => (outcome.kind === 'enqueued' ? [outcome.job] : [])));
+    this.ofChanged(outcomes.flatMap((outcome) => (outcome.kind === 'enqueued' ? [outcome.job] : [])));
   }
 
   ofSettlement(outcomes: readonly { readonly kind: string; readonly job?: Job }[]): void {
-    this.#ofJobs(outcomes.flatMap(({ kind, job }) => (kind === 'applied' && job !== undefined ? [job] : [])));
+    this.ofChanged(outcomes.flatMap(({ kind, job }) => (kind === 'applied' && job !== undefined ? [job] : [])));
   }
 
   ofRound(round: UpkeepRound): void {
@@ -42,11 +44,16 @@ export class Aftermath {
     this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
   }
 
-  #ofJobs(jobs: readonly Job[]): void {
+  /** Jobs that changed in one commit, as they are after it. */
+  ofChanged(jobs: readonly Job[]): void {
     if (jobs.length === 0) return;
     this.#parts.log.committed();
     const ready = jobs.filter((job) => job.state === 'READY');
     this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
+    const deadlines = jobs.flatMap(({ leaseExpiresAt, asked }) =>
+      leaseExpiresAt !== null && asked !== null && asked.cancelDeadline !== null ? [asked.cancelDeadline / 1_000] : [],
+    );
+    if (deadlines.length > 0) this.#parts.leaseEndsIn(Math.max(0, Math.min(...deadlines) - this.#parts.mint.databaseTimeMs()));
     const dueMs = jobs.flatMap(({ state, runAt }) =>
       (state === 'SCHEDULED' || state === 'RETRY_WAIT') && runAt !== null ? [runAt / 1_000] : [],
     );

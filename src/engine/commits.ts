@@ -2,10 +2,15 @@ import type { Job, JobId } from '../domain/job.ts';
 import type { Aftermath } from './aftermath.ts';
 import { type CommitShape, GroupCommit } from './group-commit.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
+import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
 import type {
+  AbandonOutcome,
   AckItem,
   Applied,
   AtomicBatch,
+  CancelOutcome,
+  ChangeOutcome,
+  CompleteItem,
   EnqueueItem,
   EnqueueOutcome,
   FailItem,
@@ -13,10 +18,16 @@ import type {
   HeartbeatItem,
   HeartbeatOutcome,
   LeaseLost,
+  Operated,
+  OperatedPage,
+  OperatePage,
+  ReasonItem,
   ReleaseItem,
   Repository,
   SettleItem,
   SettleOutcome,
+  SuspendItem,
+  UpdateItem,
 } from './ports/repository.ts';
 
 /** One lane for each operation: every mutation goes through one, also a single unary one. */
@@ -29,8 +40,24 @@ export interface Commits {
   readonly acks: GroupCommit<AckItem, SettleOutcome>;
   readonly fails: GroupCommit<FailItem, FailOutcome>;
   readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
+  readonly suspends: GroupCommit<SuspendItem, SettleOutcome>;
+  readonly operations: Operations;
   /** Reads gather in the same way: a thousand woken waits are two statements. */
   readonly reads: GroupCommit<JobId, Job | null>;
+}
+
+/** What others than the holder do to a job: each kind in a lane. */
+export interface Operations {
+  readonly cancels: GroupCommit<ReasonItem, Operated<CancelOutcome>>;
+  readonly updates: GroupCommit<UpdateItem, Operated<ChangeOutcome>>;
+  readonly retries: GroupCommit<ReasonItem, Operated<ChangeOutcome>>;
+  readonly resumes: GroupCommit<ReasonItem, Operated<ChangeOutcome>>;
+  readonly abandons: GroupCommit<ReasonItem, Operated<AbandonOutcome>>;
+  readonly completions: GroupCommit<CompleteItem, Operated<ChangeOutcome>>;
+  /** Pages of a bulk call: each is a commit of its own. */
+  readonly cancelPages: GroupCommit<OperatePage, OperatedPage<CancelOutcome>>;
+  readonly retryPages: GroupCommit<OperatePage, OperatedPage<number>>;
+  readonly replayPages: GroupCommit<ReplayPage, ReplayOutcome>;
 }
 
 /** Tokens name no namespace: their holders are one tenant. */
@@ -39,18 +66,51 @@ const byToken = { tenantOf: () => '', bytesOf: () => 0 };
 /** Each job may carry a result of a mebibyte, and nobody knows before it is read. */
 const MAX_READS = 128;
 
+/** Each is answered with its job, result and all, as a read is. */
+const MAX_OPERATIONS = 128;
+
+/** Wakes whom a commit concerns before its callers are answered. */
+type Telling = <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(
+  commit: (items: readonly Item[]) => Promise<readonly Outcome[]>,
+) => (items: readonly Item[]) => Promise<readonly Outcome[]>;
+
+/** The same for pages, each of which is its own commit. */
+type TellingOfPages = <Page, Operated extends { readonly changed: readonly Job[] }>(
+  commit: (page: Page) => Promise<Operated>,
+) => (pages: readonly Page[]) => Promise<readonly Operated[]>;
+
+function createOperations(repository: Repository, telling: Telling, tellingOfPages: TellingOfPages, shape: CommitShape): Operations {
+  const byNamespace = {
+    tenantOf: ({ namespace }: { readonly namespace: string }) => namespace,
+    bytesOf: () => 0,
+    maxItems: MAX_OPERATIONS,
+  };
+  const pageByPage = { ...byNamespace, maxItems: 1 };
+  return {
+    cancels: new GroupCommit({ ...byNamespace, name: 'cancel', commit: telling(repository.cancelMany), ...shape }),
+    updates: new GroupCommit({ ...byNamespace, name: 'update', commit: telling(repository.updateMany), ...shape }),
+    retries: new GroupCommit({ ...byNamespace, name: 'retry', commit: telling(repository.retryMany), ...shape }),
+    resumes: new GroupCommit({ ...byNamespace, name: 'resume', commit: telling(repository.resumeMany), ...shape }),
+    abandons: new GroupCommit({ ...byNamespace, name: 'abandon', commit: telling(repository.requestAbandonMany), ...shape }),
+    completions: new GroupCommit({ ...byNamespace, name: 'complete externally', commit: telling(repository.completeMany), ...shape }),
+    cancelPages: new GroupCommit({ ...pageByPage, name: 'cancel in bulk', commit: tellingOfPages(repository.cancelPage), ...shape }),
+    retryPages: new GroupCommit({ ...pageByPage, name: 'retry in bulk', commit: tellingOfPages(repository.retryPage), ...shape }),
+    replayPages: new GroupCommit({ ...pageByPage, name: 'replay dead letters', commit: tellingOfPages(repository.replayPage), ...shape }),
+  };
+}
+
 /** A `shape` goes for every operation, in place of its own. */
 export function createCommits(repository: Repository, aftermath: Aftermath, shape: CommitShape = {}): Commits {
-  /** Wakes whom a commit concerns before its callers are answered. */
-  const telling =
-    <Item, Outcome extends { readonly kind: string; readonly job?: Job }>(
-      commit: (items: readonly Item[]) => Promise<readonly Outcome[]>,
-    ) =>
-    async (items: readonly Item[]): Promise<readonly Outcome[]> => {
-      const outcomes = await commit(items);
-      aftermath.ofSettlement(outcomes);
-      return outcomes;
-    };
+  const telling: Telling = (commit) => async (items) => {
+    const outcomes = await commit(items);
+    aftermath.ofSettlement(outcomes);
+    return outcomes;
+  };
+  const tellingOfPages: TellingOfPages = (commit) => async (pages) => {
+    const operated = await Promise.all(pages.map(commit));
+    aftermath.ofChanged(operated.flatMap(({ changed }) => changed));
+    return operated;
+  };
   return {
     enqueues: new GroupCommit({
       name: 'enqueue',
@@ -94,11 +154,21 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
       ...shape,
     }),
     releases: new GroupCommit({ ...byToken, name: 'release', commit: telling(repository.releaseMany), ...shape }),
+    suspends: new GroupCommit<SuspendItem, SettleOutcome>({
+      ...byToken,
+      name: 'suspend',
+      commit: telling(repository.suspendMany),
+      bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
+      ...shape,
+    }),
+    operations: createOperations(repository, telling, tellingOfPages, shape),
     reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs, maxItems: MAX_READS, ...shape }),
   };
 }
 
 /** Resolves when nothing waits for a commit. */
 export async function idle(commits: Commits): Promise<void> {
-  await Promise.all(Object.values(commits).map((commit: { idle(): Promise<void> }) => commit.idle()));
+  const { operations, ...lanes } = commits;
+  const all = [...Object.values(lanes), ...Object.values(operations)];
+  await Promise.all(all.map((lane: { idle(): Promise<void> }) => lane.idle()));
 }

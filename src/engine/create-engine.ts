@@ -10,17 +10,23 @@ import { followJob } from './events/follow-job.ts';
 import { listEvents } from './events/list-events.ts';
 import { followLog } from './events/subscribe.ts';
 import { awaitTerminal } from './jobs/await-terminal.ts';
+import { cancelJobs, retryJobs } from './jobs/bulk.ts';
 import { enqueue, enqueueBatch } from './jobs/enqueue.ts';
 import { getJob } from './jobs/get-job.ts';
+import { listAttempts } from './jobs/list-attempts.ts';
+import { operate } from './jobs/operate.ts';
 import { JobIdMint } from './jobs/mint-job-id.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository, UpkeepRound } from './ports/repository.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import { getQueue, peekQueue } from './queues/get-queue.ts';
+import { getSignature } from './queues/get-signature.ts';
+import { listDeadLetters } from './queues/list-dead-letters.ts';
+import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
 import { heartbeat, start } from './workers/hold.ts';
-import { ack, fail, release, settle, type SettleParts } from './workers/settle.ts';
+import { ack, fail, release, settle, suspend, type SettleParts } from './workers/settle.ts';
 
 export interface EngineParts {
   readonly repository: Repository;
@@ -97,9 +103,15 @@ function createCore(parts: EngineParts): Core {
     aftermath.ofRound(round);
   };
   const upkeep = new Upkeep({ repository, onRound, onFailure: parts.onFailure });
-  const aftermath = new Aftermath({ log, mint, wake: (queues) => desk.wake(queues), dueIn: (milliseconds) => upkeep.dueIn(milliseconds) });
+  const aftermath = new Aftermath({
+    log,
+    mint,
+    wake: (queues) => desk.wake(queues),
+    dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
+    leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
+  });
   const commits = createCommits(repository, aftermath, parts.commitShape);
-  const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, random };
+  const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, suspends: commits.suspends, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));
     try {
@@ -116,12 +128,22 @@ function createCore(parts: EngineParts): Core {
 function jobActions({ parts: { repository, log }, directory, mint, aftermath, commits, draining }: Core): Engine['jobs'] {
   const onEnqueued = aftermath.ofEnqueue.bind(aftermath);
   const enqueuing = { commits: commits.enqueues, atomicCommits: commits.atomicEnqueues, directory, mint, onEnqueued };
-  const awaiting = { log, reads: commits.reads, draining: draining.signal };
+  const awaiting = { log, repository, reads: commits.reads, draining: draining.signal };
+  const { operations } = commits;
   return {
     enqueue: (command) => enqueue(enqueuing, command),
     enqueueBatch: (command) => enqueueBatch(enqueuing, command),
     getJob: (query) => getJob({ repository, reads: commits.reads }, query),
     listJobs: ({ filter, pageSize, after }) => repository.listJobs(filter, pageSize, after),
+    listAttempts: (query) => listAttempts(repository, query),
+    cancelJob: (command) => operate(operations.cancels, command),
+    updateJob: (command) => operate(operations.updates, command),
+    retryJob: (command) => operate(operations.retries, command),
+    resumeJob: (command) => operate(operations.resumes, command),
+    requestAbandon: (command) => operate(operations.abandons, command),
+    completeExternally: (command) => operate(operations.completions, command),
+    cancelJobs: (command) => cancelJobs({ repository, lane: operations.cancelPages }, command),
+    retryJobs: (command) => retryJobs({ repository, lane: operations.retryPages }, command),
     awaitTerminal: (query, signal) => awaitTerminal(awaiting, query, signal),
   };
 }
@@ -134,6 +156,7 @@ function workerActions({ commits, settling, desk }: Core): Engine['workers'] {
     ack: (command) => ack(settling, command),
     fail: (command) => fail(settling, command),
     release: (command) => release(settling, command),
+    suspend: (command) => suspend(settling, command),
     settle: (settlements) => settle(settling, settlements),
   };
 }
@@ -147,11 +170,14 @@ function eventActions({ parts: { repository, log }, draining }: Core): Engine['e
   };
 }
 
-function queueActions({ parts: { repository }, directory, upkeep }: Core): Engine['queues'] {
+function queueActions({ parts: { repository }, directory, commits, upkeep }: Core): Engine['queues'] {
   return {
     getQueue: (query) => getQueue(directory, query),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
+    listDeadLetters: (query) => listDeadLetters({ directory, repository }, query),
+    replayDeadLetters: (command) => replayDeadLetters({ directory, repository, lane: commits.operations.replayPages }, command),
+    getSignature: (query) => getSignature({ directory, repository }, query),
     runUpkeep: () => upkeep.runNow(),
   };
 }

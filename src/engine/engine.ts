@@ -3,12 +3,32 @@
  * a stream ends by throwing `RefusalError` where it has no other way to say no; anything else thrown is a defect or a
  * `StoreError`.
  */
-import type { JobEvent } from '../domain/event.ts';
+import type { JobChange, JobEvent } from '../domain/event.ts';
 import type { Refusal, Result } from '../domain/error.ts';
 import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
 import type { Queue } from '../domain/queue.ts';
-import type { ClaimedJob, FailDecision, HeartbeatOutcome, InvariantPage, JobFilter, JobPage } from './ports/repository.ts';
+import type { Bulk } from './jobs/bulk.ts';
+import type { ListAttempts } from './jobs/list-attempts.ts';
+import type { Signature } from './queues/get-signature.ts';
+import type { DeadLetterPage, ReplayedPage } from './ports/dead-letters.ts';
+import type { ListDeadLetters } from './queues/list-dead-letters.ts';
+import type { ReplayDeadLetters } from './queues/replay-dead-letters.ts';
+import type {
+  AbandonOutcome,
+  AttemptPage,
+  BulkPage,
+  CancelOutcome,
+  ChangeOutcome,
+  ClaimedJob,
+  CompleteItem,
+  FailDecision,
+  HeartbeatOutcome,
+  InvariantPage,
+  JobFilter,
+  JobPage,
+} from './ports/repository.ts';
+import type { RequestKey } from './ports/request-key.ts';
 
 export interface Enqueued {
   readonly job: Job;
@@ -67,6 +87,26 @@ export interface Release {
   readonly delayMs: number;
 }
 
+export interface Suspend {
+  readonly token: LeaseToken | null;
+  readonly checkpoint: Uint8Array | null;
+  readonly reason: string;
+}
+
+/** What every change of one job by others than its holder names. */
+export interface Operate {
+  readonly namespace: string;
+  readonly jobId: JobId;
+  readonly request: RequestKey | null;
+}
+
+export type Reasoned = Operate & { readonly reason: string };
+
+export interface Done<Outcome extends string> {
+  readonly job: Job;
+  readonly outcome: Outcome;
+}
+
 export interface Beat {
   readonly token: LeaseToken | null;
   readonly checkpoint: Uint8Array | null;
@@ -91,12 +131,14 @@ export type Settlement =
   | ({ readonly kind: 'ack' } & Ack)
   | ({ readonly kind: 'fail' } & Fail)
   | ({ readonly kind: 'release' } & Release)
+  | ({ readonly kind: 'suspend' } & Suspend)
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 export type Settled =
   | ({ readonly kind: 'ack' } & Acked)
   | ({ readonly kind: 'fail' } & Failed)
   | ({ readonly kind: 'release' } & Released)
+  | ({ readonly kind: 'suspend' } & Acked)
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 export type Scope =
@@ -134,6 +176,15 @@ export interface EventPage {
   readonly nextAfter: number | null;
 }
 
+/** What one round of upkeep did. */
+export interface UpkeepCounts {
+  readonly promoted: number;
+  readonly expired: number;
+  readonly timedOut: number;
+  readonly cancelled: number;
+  readonly abandoned: number;
+}
+
 export interface Engine {
   readonly jobs: {
     enqueue(command: { readonly namespace: string; readonly spec: JobSpec }): Promise<Result<Enqueued>>;
@@ -144,6 +195,16 @@ export interface Engine {
       readonly withPayload: boolean;
     }): Promise<Result<{ readonly job: Job; readonly payload: Uint8Array | null }>>;
     listJobs(query: { readonly filter: JobFilter; readonly pageSize: number; readonly after: JobId | null }): Promise<JobPage>;
+    listAttempts(query: ListAttempts): Promise<Result<AttemptPage>>;
+    cancelJob(command: Reasoned): Promise<Result<Done<CancelOutcome>>>;
+    updateJob(command: Operate & { readonly change: JobChange }): Promise<Result<Done<ChangeOutcome>>>;
+    retryJob(command: Reasoned): Promise<Result<Done<ChangeOutcome>>>;
+    resumeJob(command: Reasoned): Promise<Result<Done<ChangeOutcome>>>;
+    requestAbandon(command: Reasoned): Promise<Result<Done<AbandonOutcome>>>;
+    completeExternally(command: CompleteItem): Promise<Result<Done<ChangeOutcome>>>;
+    cancelJobs(command: Bulk): Promise<Result<BulkPage<CancelOutcome>>>;
+    /** Tells the number of each new life. */
+    retryJobs(command: Bulk): Promise<Result<BulkPage<number>>>;
     awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<{ readonly job: Job; readonly terminal: boolean }>;
   };
   readonly workers: {
@@ -153,6 +214,7 @@ export interface Engine {
     ack(command: Ack): Promise<Result<Acked>>;
     fail(command: Fail): Promise<Result<Failed>>;
     release(command: Release): Promise<Result<Released>>;
+    suspend(command: Suspend): Promise<Result<Acked>>;
     settle(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
   };
   readonly events: {
@@ -167,7 +229,10 @@ export interface Engine {
       readonly pageSize: number;
       readonly after: string | null;
     }): Promise<InvariantPage>;
-    runUpkeep(): Promise<{ readonly promoted: number; readonly expired: number }>;
+    listDeadLetters(query: ListDeadLetters): Promise<Result<DeadLetterPage>>;
+    replayDeadLetters(command: ReplayDeadLetters): Promise<Result<ReplayedPage>>;
+    getSignature(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Signature>>;
+    runUpkeep(): Promise<UpkeepCounts>;
   };
   databaseTime(): Promise<Micros>;
   /** Answers parked polls, ends streams with their cursor, finishes commits. Everything asked later is answered or refused at once. */

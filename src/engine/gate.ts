@@ -52,11 +52,17 @@ export function gated(repository: Repository): Repository {
     ...repository,
     resolveQueues: (names) => short.pass(() => repository.resolveQueues(names)),
     createQueues: (names) => short.pass(() => repository.createQueues(names)),
+    endOfLife: (...query) => short.pass(() => repository.endOfLife(...query)),
     getPayload: (id) => short.pass(() => repository.getPayload(id)),
     leasesOfRequest: (...request) => short.pass(() => repository.leasesOfRequest(...request)),
     history: (...query) => short.pass(() => repository.history(...query)),
     peekQueue: (...query) => short.pass(() => repository.peekQueue(...query)),
+    listAttempts: (query) => short.pass(() => repository.listAttempts(query)),
     listJobs: (...query) => long.pass(() => repository.listJobs(...query)),
+    signedJobs: (...query) => long.pass(() => repository.signedJobs(...query)),
+    listDeadLetters: (...query) => long.pass(() => repository.listDeadLetters(...query)),
+    findReplayable: (...query) => long.pass(() => repository.findReplayable(...query)),
+    foreseeReplay: (page) => long.pass(() => repository.foreseeReplay(page)),
     checkInvariants: (...query) => long.pass(() => repository.checkInvariants(...query)),
   };
 }

@@ -9,6 +9,9 @@ export function readNamespace(fields: Fields, namespace: string): string {
   return fields.nameOr('namespace', namespace, 'default');
 }
 
+/** Every int32. */
+export const PRIORITY = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+
 /** Null where it is refused, also when empty. */
 export function readJobId(fields: Fields, field: string, text: string): JobId | null {
   const jobId = parseJobId(text);

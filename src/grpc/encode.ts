@@ -1,5 +1,5 @@
 /** The words of the domain that several services put on the wire. */
-import type { Failure, Job, JobState, Micros } from '../domain/job.ts';
+import type { Asked, Failure, Job, JobState, Micros } from '../domain/job.ts';
 import type { Duration } from '../../gen/google/protobuf/duration.ts';
 import type { Timestamp } from '../../gen/google/protobuf/timestamp.ts';
 import { Disposition, Job as WireJob, JobState as WireJobState } from '../../gen/stint/v1/job.ts';
@@ -60,7 +60,18 @@ export function wireJob(job: Job): WireJob {
     workerId: job.workerId,
     leaseExpiresAt: optionalTimestamp(job.leaseExpiresAt),
     contentType: job.contentType,
-    disposition: Disposition.RERUNNABLE,
+    disposition: Disposition[job.disposition],
+    ...(job.asked === null ? null : wireAsked(job.asked)),
+  };
+}
+
+function wireAsked(asked: Asked): Partial<WireJob> {
+  return {
+    cancelRequestedAt: optionalTimestamp(asked.cancelRequestedAt),
+    cancelDeadline: optionalTimestamp(asked.cancelDeadline),
+    cancelReason: asked.cancelReason,
+    abandonRequestedAt: optionalTimestamp(asked.abandonRequestedAt),
+    suspendReason: asked.suspendReason,
   };
 }
 

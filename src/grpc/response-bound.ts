@@ -1,8 +1,9 @@
 /** Keeps answers that hold many items within the bound that every client's default takes. */
 import type { Job } from '../domain/job.ts';
 import { LIMITS } from '../domain/limits.ts';
-import type { Event } from '../../gen/stint/v1/event.ts';
-import type { Job as WireJob } from '../../gen/stint/v1/job.ts';
+import type { Event, ExternalEvidence } from '../../gen/stint/v1/event.ts';
+import type { Attempt as WireAttempt, Job as WireJob } from '../../gen/stint/v1/job.ts';
+import type { DeadLetter } from '../../gen/stint/v1/queue.ts';
 import type { Failure } from '../../gen/stint/v1/retry.ts';
 import { wireJob } from './encode.ts';
 
@@ -42,17 +43,38 @@ export function jobBytes({ result, labels, headers, failure }: WireJob): number 
   return FIXED_BYTES + (result?.byteLength ?? 0) + mapBytes(labels) + mapBytes(headers) + failureBytes(failure);
 }
 
+export function attemptBytes({ failure, reason }: WireAttempt): number {
+  return FIXED_BYTES + failureBytes(failure) + Buffer.byteLength(reason);
+}
+
+export function deadLetterBytes({ payload, failure, attempts, labels, headers }: DeadLetter): number {
+  const told = FIXED_BYTES + payload.byteLength + failureBytes(failure) + mapBytes(labels) + mapBytes(headers);
+  return attempts.reduce((sum, attempt) => sum + attemptBytes(attempt), told);
+}
+
 export function eventBytes({ detail }: Event): number {
   switch (detail?.$case) {
     case 'retryScheduled':
       return FIXED_BYTES + failureBytes(detail.retryScheduled.failure);
+    case 'succeeded':
+      return FIXED_BYTES + evidenceBytes(detail.succeeded.evidence);
     case 'failed':
-      return FIXED_BYTES + failureBytes(detail.failed.failure);
+      return FIXED_BYTES + failureBytes(detail.failed.failure) + evidenceBytes(detail.failed.evidence);
+    case 'cancelled':
+      return FIXED_BYTES + LIMITS.reasonBytes + evidenceBytes(detail.cancelled.evidence);
+    case 'abandoned':
+      return FIXED_BYTES + LIMITS.failureMessageBytes + failureBytes(detail.abandoned.failure);
     case 'custom':
       return FIXED_BYTES + detail.custom.data.byteLength;
-    default:
+    case undefined:
       return FIXED_BYTES;
+    default:
+      return FIXED_BYTES + LIMITS.reasonBytes;
   }
+}
+
+function evidenceBytes(evidence: ExternalEvidence | undefined): number {
+  return evidence === undefined ? 0 : FIXED_BYTES + evidence.data.byteLength;
 }
 
 function brief(failure: Failure | undefined): Failure | undefined {

@@ -8,14 +8,26 @@ import { listEvents } from './events/list-events.ts';
 import { subscribe } from './events/subscribe.ts';
 import type { Report } from './handler.ts';
 import { awaitTerminal } from './jobs/await-terminal.ts';
+import { cancelJob } from './jobs/cancel-job.ts';
+import { cancelJobs } from './jobs/cancel-jobs.ts';
+import { completeExternally } from './jobs/complete-externally.ts';
 import { enqueueBatch } from './jobs/enqueue-batch.ts';
 import { enqueue } from './jobs/enqueue.ts';
 import { getJob } from './jobs/get-job.ts';
 import { getServerInfo } from './jobs/get-server-info.ts';
+import { listAttempts } from './jobs/list-attempts.ts';
 import { listJobs } from './jobs/list-jobs.ts';
+import { requestAbandon } from './jobs/request-abandon.ts';
+import { resumeJob } from './jobs/resume-job.ts';
+import { retryJob } from './jobs/retry-job.ts';
+import { retryJobs } from './jobs/retry-jobs.ts';
+import { updateJob } from './jobs/update-job.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
 import { getQueue } from './queues/get-queue.ts';
+import { getSignature } from './queues/get-signature.ts';
+import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { peekQueue } from './queues/peek-queue.ts';
+import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { runUpkeep } from './queues/run-upkeep.ts';
 import { addService, type Handlers, servedMethods } from './service.ts';
 import { ack } from './workers/ack.ts';
@@ -25,6 +37,7 @@ import { heartbeat } from './workers/heartbeat.ts';
 import { release } from './workers/release.ts';
 import { settle } from './workers/settle.ts';
 import { start } from './workers/start.ts';
+import { suspend } from './workers/suspend.ts';
 
 /** What `grpc.health.v1` tells of, each by its full name. */
 export const SERVICE_NAMES = ['JobService', 'WorkerService', 'EventService', 'QueueService'].map((name) => `stint.v1.${name}`);
@@ -43,6 +56,15 @@ export function addServices(server: Server, { engine, version, report }: Service
     enqueueBatch: enqueueBatch(engine),
     getJob: getJob(engine),
     listJobs: listJobs(engine),
+    listAttempts: listAttempts(engine),
+    cancelJob: cancelJob(engine),
+    updateJob: updateJob(engine),
+    retryJob: retryJob(engine),
+    resumeJob: resumeJob(engine),
+    requestAbandon: requestAbandon(engine),
+    completeExternally: completeExternally(engine),
+    cancelJobs: cancelJobs(engine),
+    retryJobs: retryJobs(engine),
     awaitTerminal: awaitTerminal(engine),
     getServerInfo: getServerInfo(engine, () => ({ version, capabilities })),
   };
@@ -53,13 +75,17 @@ export function addServices(server: Server, { engine, version, report }: Service
     ack: ack(engine),
     fail: fail(engine),
     release: release(engine),
+    suspend: suspend(engine),
     settle: settle(engine),
   };
   const events: Handlers<typeof EventServiceService> = { subscribe: subscribe(engine), listEvents: listEvents(engine) };
   const queues: Handlers<typeof QueueServiceService> = {
     getQueue: getQueue(engine),
     checkInvariants: checkInvariants(engine),
+    getSignature: getSignature(engine),
     peekQueue: peekQueue(engine),
+    listDeadLetters: listDeadLetters(engine),
+    replayDeadLetters: replayDeadLetters(engine),
     runUpkeep: runUpkeep(engine),
   };
   const capabilities = [

@@ -2,13 +2,13 @@ import { sql } from 'drizzle-orm';
 import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
 import type { ClaimedJob } from '../engine/ports/repository.ts';
 import { ONLY_SHARD } from './database.ts';
-import { formerFailureOfX, jobRecordColumns, parseJobRecord, wholeJob } from './job-record.ts';
+import { toldOfX, askedOrNull, formerFailureOfX, jobRecordColumns, parseJobRecord, wholeJob } from './job-record.ts';
 import { bytes, bytesOrNull, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
 
 /** Columns of a lease `x` and its job `j`, `q`, with the payload and what a predecessor left: not what this very try has written since. */
-export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, x.attempt, x.fence, x.life, x.seq, x.started_at,
-  ${jobRecordColumns}, j.payload, ${formerFailureOfX},
+export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, least(x.duration_ms, floor(extract(epoch from x.until - x.claimed_at) * 1000)::int) as ttl_ms, x.rank as x_rank, x.attempt, x.fence, x.life, x.seq, x.started_at,
+  ${jobRecordColumns}, j.payload, ${formerFailureOfX}, ${toldOfX},
   case when x.checkpointed then (
     select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job and p.fence < x.fence order by p.fence desc limit 1) end as checkpoint`;
 
@@ -18,10 +18,10 @@ export function parseClaimedJob(row: Row): ClaimedJob {
   const fence = int8(row, 'fence');
   const attempt = int(row, 'attempt');
   const expiresAt = instant(row, 'until');
-  const ttlMs = int(row, 'duration_ms');
   return {
     job: wholeJob(record, {
       state: startedAt === null ? 'LEASED' : 'RUNNING',
+      priority: Number(-int8(row, 'x_rank')),
       life: int(row, 'life'),
       attempt,
       fence,
@@ -33,6 +33,7 @@ export function parseClaimedJob(row: Row): ClaimedJob {
       failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: expiresAt,
+      asked: askedOrNull(row),
     }),
     payload: bytes(row, 'payload'),
     lease: {
@@ -40,8 +41,8 @@ export function parseClaimedJob(row: Row): ClaimedJob {
       attempt,
       fence,
       expiresAt,
-      ttlMs,
-      heartbeatIntervalMs: heartbeatIntervalMs(ttlMs),
+      ttlMs: int(row, 'ttl_ms'),
+      heartbeatIntervalMs: heartbeatIntervalMs(int(row, 'duration_ms')),
     },
     checkpoint: bytesOrNull(row, 'checkpoint'),
   };

@@ -3,14 +3,24 @@
  * by the clock of this very statement. Found by primary key; locked in job order, for opposite orders deadlock.
  */
 import { sql, type SQL } from 'drizzle-orm';
+import { EVENT_CODES } from '../domain/event.ts';
 import type { SettleItem } from '../engine/ports/repository.ts';
 import { plainArray } from './array.ts';
 import { param, shard } from './statement.ts';
 
-/** A lease `l` is live until its expiry plus grace (domain/lease.ts, isLive). Needs the clock `c`. */
-export const live = sql`c.now < l.until + l.grace_ms * interval '1 millisecond'`;
+/**
+ * When a lease `l` ends whatever happens (domain/lease.ts, leaseEnd): at its expiry plus grace, or before that when an asked-for
+ * cancellation is forced, the try times out, or the life does.
+ */
+export const leaseEnd = sql`least(l.until + l.grace_ms * interval '1 millisecond', l.cancel_deadline, l.run_until, l.life_until)`;
 
-/** Only a started try can be acked or failed. */
+/** A lease `l` is live until its end. Needs the clock `c`. */
+export const live = sql`c.now < ${leaseEnd}`;
+
+/** The fate of a lease `l` that ends otherwise than by an ack: once its cancellation was asked for, it ends CANCELLED. */
+export const cancelledIfAsked = sql`case when l.cancel_deadline is not null then ${EVENT_CODES.cancelled} end`;
+
+/** Only a started try can be acked, failed or suspended. */
 export const started = sql`and l.started_at is not null`;
 
 /**

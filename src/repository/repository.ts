@@ -5,15 +5,28 @@ import { nowValue } from './clock.ts';
 import type { Database } from './database.ts';
 import { jobFacts } from './events/history.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
-import { getJobs } from './jobs/get-jobs.ts';
+import { cancellingAll, operatePage, retryingAll } from './jobs/bulk.ts';
+import { cancelling } from './jobs/cancel.ts';
+import { completing } from './jobs/complete-externally.ts';
+import { endOfLife, getJobs } from './jobs/get-jobs.ts';
 import { getPayload } from './jobs/get-payload.ts';
+import { listAttempts } from './jobs/list-attempts.ts';
 import { listJobs } from './jobs/list-jobs.ts';
+import { operate } from './jobs/operate.ts';
+import { abandoning } from './jobs/request-abandon.ts';
+import { resuming } from './jobs/resume.ts';
+import { retrying } from './jobs/retry.ts';
+import { updating } from './jobs/update.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
+import { signedJobs } from './queues/get-signature.ts';
+import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { peekQueue } from './queues/peek-queue.ts';
+import { findReplayable, foreseeReplay, replayPage } from './queues/replay-dead-letters.ts';
 import { createQueues, resolveQueues } from './queues/resolve-queues.ts';
 import { databaseTime, ensurePartitions } from './upkeep/ensure-partitions.ts';
 import { expireLeases } from './upkeep/expire-leases.ts';
 import { promoteDue } from './upkeep/promote-due.ts';
+import { timeOut } from './upkeep/time-out.ts';
 import { ackMany } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
 import { failMany } from './workers/fail.ts';
@@ -21,6 +34,7 @@ import { heartbeatMany } from './workers/heartbeat.ts';
 import { leasesOfRequest } from './workers/leases-of-request.ts';
 import { releaseMany } from './workers/release.ts';
 import { startMany } from './workers/start.ts';
+import { suspendMany } from './workers/suspend.ts';
 
 /** Jobs one round of upkeep moves: a commit of a few ten milliseconds. */
 const UPKEEP_BATCH = 500;
@@ -44,8 +58,10 @@ export function createRepository({ hot, slow, upkeep, clock, random }: Repositor
     enqueueMany: (items) => enqueueMany(hot.run, now(), items),
     enqueueAtomic: (items, refuse) => enqueueAtomic(hot, now(), items, refuse),
     getJobs: (ids) => getJobs(hot.run, ids),
+    endOfLife: (id, life) => endOfLife(hot.run, id, life),
     getPayload: (id) => getPayload(hot.run, id),
     listJobs: (filter, pageSize, after) => listJobs(slow.run, filter, pageSize, after),
+    listAttempts: (query) => listAttempts(hot.run, query),
     claim: (queues, slots) => claim(hot.run, now(), queues, slots),
     leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
     startMany: (items) => startMany(hot.run, now(), items),
@@ -53,11 +69,26 @@ export function createRepository({ hot, slow, upkeep, clock, random }: Repositor
     ackMany: (items) => ackMany(hot.run, now(), items),
     failMany: (items) => failMany(hot.run, now(), items),
     releaseMany: (items) => releaseMany(hot.run, now(), items),
+    suspendMany: (items) => suspendMany(hot.run, now(), items),
+    cancelMany: (items) => operate(hot, now(), items, cancelling),
+    updateMany: (items) => operate(hot, now(), items, updating),
+    retryMany: (items) => operate(hot, now(), items, retrying),
+    resumeMany: (items) => operate(hot, now(), items, resuming),
+    requestAbandonMany: (items) => operate(hot, now(), items, abandoning),
+    completeMany: (items) => operate(hot, now(), items, completing),
+    cancelPage: (page) => operatePage(hot, now(), page, cancellingAll),
+    retryPage: (page) => operatePage(hot, now(), page, retryingAll),
+    listDeadLetters: (filter, pageSize, after) => listDeadLetters(slow.run, filter, pageSize, after),
+    findReplayable: (filter, pageSize, stretch) => findReplayable(slow.run, filter, pageSize, stretch),
+    replayPage: (page) => replayPage(hot, now(), page),
+    foreseeReplay: (page) => foreseeReplay(slow.run, page),
     history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
-    peekQueue: (queue, limit) => peekQueue(hot.run, queue, limit),
+    signedJobs: (queue, limit, reduce) => signedJobs(slow, queue, limit, reduce),
+    peekQueue: (queue, limit) => peekQueue(hot.run, now(), queue, limit),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
     promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),
     expireLeases: () => expireLeases(upkeep.run, now(), UPKEEP_BATCH, () => 0.5 + random() / 2),
+    timeOut: () => timeOut(upkeep.run, now(), UPKEEP_BATCH),
     ensurePartitions: () => ensurePartitions(upkeep.run, now()),
     databaseTime: () => databaseTime(hot.run, now()),
   };

@@ -2,8 +2,8 @@
  * The tables, as Drizzle knows them: the source of `drizzle-kit generate` and of the few builder queries. What Drizzle
  * cannot say (partitions, storage parameters, functions) stands in the migrations; `schema.sql` is the dump of both.
  *
- * A job is an immutable record (`job`) plus exactly one narrow row that moves: `ready`, `lease` or `deferred`, until a
- * `terminal` row ends it. Where that row lies is the state. `shard` leads every key and stands on every table reference.
+ * A job is an immutable record (`job`) plus exactly one narrow row that moves: `ready`, `lease`, `deferred` or `parked`, until
+ * a `terminal` row ends it. Where that row lies is the state. `shard` leads every key and stands on every table reference.
  */
 import { sql } from 'drizzle-orm';
 import {
@@ -81,6 +81,9 @@ export const queue = stint.table(
       .notNull()
       .default(sql`'{}'`),
     deadLetterEnabled: boolean('dead_letter_enabled').notNull().default(true),
+    /** Number of the queue that gets copies; null: none. */
+    deadLetterQueueId: integer('dead_letter_queue_id'),
+    deadLetterPayloadBytes: integer('dead_letter_payload_bytes').notNull().default(65_536),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] }), unique('queue_name').on(t.shard, t.namespace, t.name)],
 );
@@ -111,6 +114,12 @@ export const job = stint.table(
     maxBackoffMs: int8('max_backoff_ms'),
     jitter: boolean('jitter'),
     nonRetryableCodes: text('non_retryable_codes').array(),
+    /** 1 rerunnable, 2 owner-bound, 3 externally owned. */
+    disposition: smallint('disposition').notNull().default(1),
+    /** schedule_to_close; the other timeouts are carried by the tokens. */
+    closeMs: int8('close_ms'),
+    startMs: int8('start_ms'),
+    runMs: int8('run_ms'),
     payload: bytea('payload').notNull(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] })],
@@ -127,6 +136,11 @@ const token = () => ({
   /** Bytes of the job on the wire, for the bound on a claim's response. */
   size: integer('size').notNull(),
   checkpointed: boolean('checkpointed').notNull(),
+  /** schedule_to_start and start_to_close of the job, in milliseconds. */
+  startMs: int8('start_ms'),
+  runMs: int8('run_ms'),
+  /** When the life must have ended (schedule_to_close). */
+  lifeUntil: instant('life_until'),
 });
 
 export const ready = stint.table(
@@ -138,8 +152,15 @@ export const ready = stint.table(
     ord: int8('ord').notNull(),
     job: uuid('job').notNull(),
     ...token(),
+    /** When it times out: the earlier of schedule_to_start and `life_until`. */
+    giveUpAt: instant('give_up_at'),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.rank, t.ord] })],
+  (t) => [
+    primaryKey({ columns: [t.shard, t.queueId, t.rank, t.ord] }),
+    index('ready_give_up')
+      .on(t.shard, t.giveUpAt)
+      .where(sql`give_up_at is not null`),
+  ],
 );
 
 export const lease = stint.table(
@@ -162,6 +183,10 @@ export const lease = stint.table(
     startedAt: instant('started_at'),
     startedSeq: int8('started_seq'),
     ...token(),
+    /** When the try times out (start_to_close). */
+    runUntil: instant('run_until'),
+    /** Set by a cancel request: when the cancellation is forced. */
+    cancelDeadline: instant('cancel_deadline'),
   },
   (t) => [
     primaryKey({ columns: [t.shard, t.job] }),
@@ -171,7 +196,7 @@ export const lease = stint.table(
   ],
 );
 
-/** SCHEDULED (kind 1) and RETRY_WAIT (kind 2): ready at `due_at`. */
+/** SCHEDULED (kind 1; of externally owned jobs 3) and RETRY_WAIT (kind 2): ready at `due_at`. */
 export const deferred = stint.table(
   'deferred',
   {
@@ -183,7 +208,32 @@ export const deferred = stint.table(
     rank: int8('rank').notNull(),
     ...token(),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.job] }), index('deferred_due').on(t.shard, t.dueAt, t.job)],
+  (t) => [
+    primaryKey({ columns: [t.shard, t.job] }),
+    index('deferred_due').on(t.shard, t.dueAt, t.job),
+    index('deferred_give_up')
+      .on(t.shard, t.lifeUntil)
+      .where(sql`life_until is not null`),
+  ],
+);
+
+/** What nothing moves by itself: SUSPENDED jobs (kind 1), and READY ones that are externally owned (kind 2), which nobody claims. */
+export const parked = stint.table(
+  'parked',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    kind: smallint('kind').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    ...token(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.shard, t.job] }),
+    index('parked_give_up')
+      .on(t.shard, t.lifeUntil)
+      .where(sql`life_until is not null`),
+  ],
 );
 
 /** One ended try. Insert only; partitioned as `job`. */
@@ -198,7 +248,7 @@ export const attempt = stint.table(
     refunded: boolean('refunded').notNull(),
     life: integer('life').notNull(),
     token: uuid('token').notNull(),
-    /** How its holder ended it: `ack`, `fail` or `release`; null where nobody did. */
+    /** How its holder ended it: `ack`, `fail`, `release` or `suspend`; null where nobody did. */
     settlement: text('settlement'),
     worker: text('worker').notNull(),
     claimedSeq: int8('claimed_seq').notNull(),
@@ -213,6 +263,8 @@ export const attempt = stint.table(
     /** When the job is due again, where it waits. */
     dueAt: instant('due_at'),
     deadLettered: boolean('dead_lettered').notNull(),
+    /** What was said at a suspension, a cancellation or an abandonment. */
+    reason: text('reason'),
   },
   (t) => [primaryKey({ columns: [t.shard, t.job, t.fence] })],
 );
@@ -225,7 +277,7 @@ export const terminal = stint.table(
     job: uuid('job').notNull(),
     life: integer('life').notNull(),
     seq: int8('seq').notNull(),
-    /** Event code of the end: succeeded, failed. */
+    /** Event code of the end: succeeded, failed, cancelled, abandoned. */
     type: smallint('type').notNull(),
     attempt: integer('attempt').notNull(),
     fence: int8('fence').notNull(),
@@ -233,6 +285,8 @@ export const terminal = stint.table(
     result: bytea('result'),
     resultContentType: text('result_content_type'),
     failure: jsonb('failure'),
+    /** What the event tells, where no try ended with the life. */
+    detail: text('detail'),
   },
   (t) => [primaryKey({ columns: [t.shard, t.job, t.life] })],
 );
@@ -252,6 +306,9 @@ export const jobEvent = stint.table(
     /** Position the job took with this event, if it took one. */
     rank: int8('rank'),
     ord: int8('ord'),
+    worker: text('worker'),
+    /** What it tells besides its envelope, as in the journal. */
+    detail: text('detail'),
   },
   (t) => [primaryKey({ columns: [t.shard, t.job, t.seq] })],
 );
@@ -268,10 +325,13 @@ export const checkpoint = stint.table(
   (t) => [primaryKey({ columns: [t.shard, t.job, t.fence] })],
 );
 
+/** One for each life that ends FAILED where the queue's dead letters are enabled. In the order of `n`, also over the queues of a namespace. */
 export const deadLetter = stint.table(
   'dead_letter',
   {
     shard: smallint('shard').notNull(),
+    /** Of the queue: a listing of all its queues goes by `n` alone. */
+    namespace: text('namespace').notNull(),
     queueId: integer('queue_id').notNull(),
     n: int8('n')
       .notNull()
@@ -279,8 +339,16 @@ export const deadLetter = stint.table(
     job: uuid('job').notNull(),
     life: integer('life').notNull(),
     at: instant('at').notNull(),
+    /** Bytes of the payload that it keeps. */
+    payloadBytes: integer('payload_bytes').notNull().default(65_536),
+    /** Set once: a record is replayed once. */
+    replayedAt: instant('replayed_at'),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.n] }), unique('dead_letter_job').on(t.shard, t.job, t.life)],
+  (t) => [
+    primaryKey({ columns: [t.shard, t.queueId, t.n] }),
+    unique('dead_letter_job').on(t.shard, t.job, t.life),
+    index('dead_letter_namespace').on(t.shard, t.namespace, t.n),
+  ],
 );
 
 /** Who holds an idempotency key. Written first in an enqueue: the winner of the key is the winner of the job. */
@@ -293,8 +361,25 @@ export const idem = stint.table(
     job: uuid('job').notNull(),
     untilTerminal: boolean('until_terminal').notNull(),
     expiresAt: instant('expires_at'),
+    /** The life of the job that holds it: its end frees a key that is held until terminal. */
+    life: integer('life').notNull().default(1),
   },
   (t) => [primaryKey({ columns: [t.shard, t.queueId, t.key] })],
+);
+
+/** What a `request_id` was answered, and to what. */
+export const request = stint.table(
+  'request',
+  {
+    shard: smallint('shard').notNull(),
+    namespace: text('namespace').notNull(),
+    rpc: text('rpc').notNull(),
+    requestId: text('request_id').notNull(),
+    digest: bytea('digest').notNull(),
+    at: instant('at').notNull(),
+    answer: text('answer').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.namespace, t.rpc, t.requestId] })],
 );
 
 /** What a statement did: one row a statement, in parallel arrays. Null arrays mean zeros or nothing. Partitioned by `at`. */

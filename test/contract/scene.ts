@@ -4,7 +4,7 @@ import type { Event } from '../../gen/stint/v1/event.ts';
 import type { Job, JobSpec } from '../../gen/stint/v1/job.ts';
 import type { ClaimRequest } from '../../gen/stint/v1/worker_service.ts';
 import { startService } from '../support/service.ts';
-import { connect, held, type Held, seconds, type Stint } from './stint.ts';
+import { connect, fromNow, held, type Held, seconds, type Stint } from './stint.ts';
 
 const ALL_ANSWER_LIMIT_MS = 20_000;
 
@@ -53,6 +53,17 @@ export class Scene {
   };
 
   readonly eventTypes = async (jobId: string): Promise<string[]> => (await this.events(jobId)).map(({ type }) => type);
+
+  /** All that a reader sees of a job: what a refused call leaves as it is. */
+  readonly picture = async (jobId: string) => ({ job: await this.job(jobId), events: await this.events(jobId) });
+
+  /** Until so many seconds have passed on the database's clock: a job of another queue is due then. */
+  readonly later = async (delaySeconds: number): Promise<void> => {
+    const queue = `clock-${randomUUID()}`;
+    await this.enqueue({ queue, runAt: fromNow(delaySeconds) });
+    const { leaseToken } = await this.claimOne({ queues: [queue] });
+    await this.stint.ack({ leaseToken });
+  };
 
   /** The job as it was when its life ended. */
   readonly terminal = async (jobId: string): Promise<Job> => {

@@ -14,18 +14,30 @@ import { EventServiceClient, ListEventsRequest, SubscribeRequest, type Subscribe
 import type { Job } from '../../gen/stint/v1/job.ts';
 import {
   AwaitTerminalRequest,
+  CancelJobRequest,
+  CancelJobsRequest,
+  CompleteExternallyRequest,
   EnqueueBatchRequest,
   EnqueueRequest,
   GetJobRequest,
   GetServerInfoRequest,
   JobServiceClient,
+  ListAttemptsRequest,
   ListJobsRequest,
+  RequestAbandonRequest,
+  ResumeJobRequest,
+  RetryJobRequest,
+  RetryJobsRequest,
+  UpdateJobRequest,
 } from '../../gen/stint/v1/job_service.ts';
 import {
   CheckInvariantsRequest,
   GetQueueRequest,
+  GetSignatureRequest,
+  ListDeadLettersRequest,
   PeekQueueRequest,
   QueueServiceClient,
+  ReplayDeadLettersRequest,
   RunUpkeepRequest,
 } from '../../gen/stint/v1/queue_service.ts';
 import {
@@ -37,6 +49,7 @@ import {
   ReleaseRequest,
   SettleRequest,
   StartRequest,
+  SuspendRequest,
   WorkerServiceClient,
 } from '../../gen/stint/v1/worker_service.ts';
 import { openStatus, richStatus } from '../support/rich-status.ts';
@@ -84,6 +97,15 @@ export function connect(address: string) {
     enqueueBatch: unary(EnqueueBatchRequest, jobs.enqueueBatch.bind(jobs)),
     getJob: unary(GetJobRequest, jobs.getJob.bind(jobs)),
     listJobs: unary(ListJobsRequest, jobs.listJobs.bind(jobs)),
+    listAttempts: unary(ListAttemptsRequest, jobs.listAttempts.bind(jobs)),
+    cancelJobs: unary(CancelJobsRequest, jobs.cancelJobs.bind(jobs)),
+    retryJobs: unary(RetryJobsRequest, jobs.retryJobs.bind(jobs)),
+    cancelJob: unary(CancelJobRequest, jobs.cancelJob.bind(jobs)),
+    updateJob: unary(UpdateJobRequest, jobs.updateJob.bind(jobs)),
+    retryJob: unary(RetryJobRequest, jobs.retryJob.bind(jobs)),
+    resumeJob: unary(ResumeJobRequest, jobs.resumeJob.bind(jobs)),
+    requestAbandon: unary(RequestAbandonRequest, jobs.requestAbandon.bind(jobs)),
+    completeExternally: unary(CompleteExternallyRequest, jobs.completeExternally.bind(jobs)),
     getServerInfo: unary(GetServerInfoRequest, jobs.getServerInfo.bind(jobs)),
     awaitTerminal: (partial: Parameters<typeof AwaitTerminalRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
       new Follower(jobs.awaitTerminal(AwaitTerminalRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
@@ -93,12 +115,16 @@ export function connect(address: string) {
     ack: unary(AckRequest, workers.ack.bind(workers)),
     fail: unary(FailRequest, workers.fail.bind(workers)),
     release: unary(ReleaseRequest, workers.release.bind(workers)),
+    suspend: unary(SuspendRequest, workers.suspend.bind(workers)),
     settle: unary(SettleRequest, workers.settle.bind(workers)),
     subscribe: (partial: Parameters<typeof SubscribeRequest.fromPartial>[0]) =>
       new Follower(events.subscribe(SubscribeRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
     listEvents: unary(ListEventsRequest, events.listEvents.bind(events)),
+    getSignature: unary(GetSignatureRequest, queues.getSignature.bind(queues)),
     getQueue: unary(GetQueueRequest, queues.getQueue.bind(queues)),
     peekQueue: unary(PeekQueueRequest, queues.peekQueue.bind(queues)),
+    listDeadLetters: unary(ListDeadLettersRequest, queues.listDeadLetters.bind(queues)),
+    replayDeadLetters: unary(ReplayDeadLettersRequest, queues.replayDeadLetters.bind(queues)),
     checkInvariants: unary(CheckInvariantsRequest, queues.checkInvariants.bind(queues)),
     runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
     close: () => channel.close(),
@@ -199,6 +225,11 @@ function isServiceError(error: unknown): error is ServiceError {
 
 export function seconds(value: number) {
   return { seconds: BigInt(Math.floor(value)), nanos: Math.round((value % 1) * 1e9) };
+}
+
+/** A time or a duration of the wire as one number, to calculate with. */
+export function micros(time: { readonly seconds: bigint; readonly nanos: number } | undefined): number {
+  return time === undefined ? Number.NaN : Number(time.seconds) * 1_000_000 + time.nanos / 1_000;
 }
 
 /** A time of the wire, this many seconds from now by the test's clock. */

@@ -47,10 +47,11 @@ describe('the table of RPCs in the README', () => {
   const folders: Record<string, string> = { JobService: 'jobs', WorkerService: 'workers', EventService: 'events', QueueService: 'queues' };
   const rpcsOf = (service: string) => Object.values(services[service] ?? {}).map(({ path }) => path.split('/').at(-1) ?? '');
   const kebab = (name: string) => name.replace(/(?!^)([A-Z])/g, '-$1').toLowerCase();
+  const namesIn = (cell: string) => cell.split(', ').filter((name) => name !== '');
   const rows = namedRows('README.md').map(([service = '', works = '', not = '']) => ({
     service: service.replaceAll('`', ''),
-    works: works.split(', '),
-    not: not.split(', '),
+    works: namesIn(works),
+    not: namesIn(not),
   }));
 
   it.each(Object.keys(services))('names each RPC of %s once', (service) => {

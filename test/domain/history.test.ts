@@ -24,7 +24,7 @@ function event(sequence: number, detail: EventDetail, moved: Partial<JobEvent> =
 }
 
 const enqueued = event(1, { type: 'enqueued', jobType: '', priority: 0, runAt: null });
-const sound = [enqueued, event(2, { type: 'claimed' }), event(3, { type: 'started' }), event(4, { type: 'succeeded' })];
+const sound = [enqueued, event(2, { type: 'claimed' }), event(3, { type: 'started' }), event(4, { type: 'succeeded', evidence: null })];
 const ended: Holding = { state: 'SUCCEEDED', life: 1, attempt: 1, fence: 5n, sequence: 4 };
 
 const invariantsOf = (events: readonly JobEvent[], holdings: readonly Holding[], maxAttempts = 10) =>
@@ -38,13 +38,18 @@ describe('the check of a job', () => {
   it.each<[string, readonly JobEvent[], readonly Holding[], string]>([
     ['a missing event', [sound[0], sound[1], sound[3]].filter((one) => one !== undefined), [ended], 'I8'],
     ['no event at all', [], [ended], 'I8'],
-    ['two terminal events', [...sound, event(5, { type: 'succeeded' })], [{ ...ended, sequence: 5 }], 'I3'],
+    ['two terminal events', [...sound, event(5, { type: 'succeeded', evidence: null })], [{ ...ended, sequence: 5 }], 'I3'],
     ['rows that say otherwise', sound, [{ ...ended, attempt: 2 }], 'I9'],
     ['a state the events do not lead to', sound, [{ ...ended, state: 'FAILED' }], 'I9'],
     ['no place', sound, [], 'I4'],
     ['two places', sound, [ended, { ...ended, state: 'RUNNING' }], 'I4'],
     ['two ends', sound, [ended, ended], 'I3'],
-    ['a fence that falls', [...sound.slice(0, 3), event(4, { type: 'succeeded' }, { fence: 4n })], [{ ...ended, fence: 4n }], 'I5'],
+    [
+      'a fence that falls',
+      [...sound.slice(0, 3), event(4, { type: 'succeeded', evidence: null }, { fence: 4n })],
+      [{ ...ended, fence: 4n }],
+      'I5',
+    ],
     [
       'a claim under no new fence',
       [enqueued, event(2, { type: 'claimed' }, { fence: 0n })],

@@ -31,9 +31,15 @@ describe('a lease token', () => {
 
 describe('a lease', () => {
   it('is live until its expiry and grace, and not at that instant', () => {
-    const lease = { expiresAt: 1_000_000, graceMs: 5 };
+    const lease = { expiresAt: 1_000_000, graceMs: 5, cancelDeadline: null, runUntil: null, lifeUntil: null };
     expect(isLive(lease, 1_004_999)).toBe(true);
     expect(isLive(lease, 1_005_000)).toBe(false);
+  });
+
+  it.each(['cancelDeadline', 'runUntil', 'lifeUntil'] as const)('ends at its %s, without grace', (bound) => {
+    const lease = { expiresAt: 1_000_000, graceMs: 5, cancelDeadline: null, runUntil: null, lifeUntil: null, [bound]: 900_000 };
+    expect(isLive(lease, 899_999)).toBe(true);
+    expect(isLive(lease, 900_000)).toBe(false);
   });
 
   it('has a fence above every earlier one, also in a later epoch', () => {

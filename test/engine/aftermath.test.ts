@@ -8,13 +8,14 @@ import { claimedJob } from './desk.ts';
 const jobIn = (state: JobState, told: Partial<Job> = {}): Job => ({ ...claimedJob('w').job, state, ...told });
 
 function aftermath() {
-  const told = { commits: 0, woken: [] as QueueName[], dueIn: [] as number[] };
+  const told = { commits: 0, woken: [] as QueueName[], dueIn: [] as number[], leaseEndsIn: [] as number[] };
   const mint = new JobIdMint();
   const of = new Aftermath({
     log: { committed: () => (told.commits += 1) },
     mint,
     wake: (queues) => told.woken.push(...queues),
     dueIn: (milliseconds) => told.dueIn.push(milliseconds),
+    leaseEndsIn: (milliseconds) => told.leaseEndsIn.push(milliseconds),
   });
   return { of, told, mint };
 }
@@ -56,7 +57,25 @@ describe('what follows a commit', () => {
     const { of, told } = aftermath();
     of.ofEnqueue([{ kind: 'duplicate', job: jobIn('READY'), sameContent: true }, { kind: 'id_taken' }]);
     of.ofSettlement([{ kind: 'already_applied', job: jobIn('READY') }, { kind: 'lease_lost' }]);
-    expect(told).toEqual({ commits: 0, woken: [], dueIn: [] });
+    expect(told).toEqual({ commits: 0, woken: [], dueIn: [], leaseEndsIn: [] });
+  });
+});
+
+describe('what follows a cancel request', () => {
+  it('is an end of the lease at the deadline, by the clock of the database', () => {
+    const { of, told, mint } = aftermath();
+    mint.setDatabaseTime(5_000_000);
+    const asked = {
+      cancelRequestedAt: 5_000_000,
+      cancelDeadline: 9_000_000,
+      cancelReason: '',
+      abandonRequestedAt: null,
+      suspendReason: '',
+    };
+    of.ofSettlement([{ kind: 'applied', job: jobIn('RUNNING', { asked, leaseExpiresAt: 9_000_000 }) }]);
+    expect(told.leaseEndsIn).toHaveLength(1);
+    expect(told.leaseEndsIn[0]).toBeGreaterThan(3_000);
+    expect(told.leaseEndsIn[0]).toBeLessThanOrEqual(4_000);
   });
 });
 

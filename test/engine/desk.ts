@@ -135,6 +135,8 @@ function queueOf(name: string): Queue {
     cancellationBudgetMs: 30_000,
     retry: DEFAULT_RETRY_POLICY,
     deadLetterEnabled: true,
+    deadLetterQueue: '',
+    deadLetterPayloadBytes: 65_536,
   };
 }
 
@@ -171,6 +173,8 @@ export function claimedJob(workerId: string): ClaimedJob {
       headers: {},
       workerId,
       leaseExpiresAt: 0,
+      disposition: 'RERUNNABLE',
+      asked: null,
     },
     payload: new Uint8Array(),
     lease: {

@@ -14,6 +14,8 @@ function queueOf(told: QueueName, id: number): Queue {
     cancellationBudgetMs: 30_000,
     retry: DEFAULT_RETRY_POLICY,
     deadLetterEnabled: true,
+    deadLetterQueue: '',
+    deadLetterPayloadBytes: 65_536,
   };
 }
 

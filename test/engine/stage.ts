@@ -1,7 +1,7 @@
 /** The real storage on a database of its own, with time played by the test, and the few words tests say to it. */
 import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
-import type { JobId, JobSpec } from '../../src/domain/job.ts';
+import { type JobId, type JobSpec, NO_TIMEOUTS } from '../../src/domain/job.ts';
 import { parseLeaseToken, type LeaseToken } from '../../src/domain/lease.ts';
 import type { Queue } from '../../src/domain/queue.ts';
 import { contentDigest } from '../../src/engine/jobs/content-digest.ts';
@@ -26,6 +26,8 @@ export function jobSpec(told: Partial<JobSpec> = {}): JobSpec {
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
+    timeouts: NO_TIMEOUTS,
+    disposition: 'RERUNNABLE',
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
     ...told,
   };

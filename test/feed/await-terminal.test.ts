@@ -21,7 +21,7 @@ function awaiting({ store, hub }: Replica): AwaitParts & { readonly drain: () =>
     bytesOf: () => 0,
     tenantOf: () => '',
   });
-  return { log: hub, reads, draining: draining.signal, drain: () => draining.abort() };
+  return { log: hub, repository: store.repository, reads, draining: draining.signal, drain: () => draining.abort() };
 }
 
 async function statesOf(states: AsyncIterable<{ readonly job: Job; readonly terminal: boolean }>): Promise<string[]> {
@@ -146,5 +146,25 @@ describe('an await', () => {
     const jobId = await enqueue(engine, scene.namespace());
     const states = engine.jobs.awaitTerminal({ namespace: scene.namespace(), jobId, includeProgress: false, afterLife: 0 }, never());
     await expect(states.next()).rejects.toMatchObject({ refusal: { kind: 'job_not_found', jobId } });
+  });
+
+  it('tells the end of the life that it awaits, though a retry has begun another since', async () => {
+    const replica = await scene.replica();
+    const namespace = scene.namespace();
+    const jobId = await enqueue(replica.engine, namespace);
+    const operated = { namespace, jobId, reason: 'over and over', request: null };
+    const awaited = { namespace, jobId, includeProgress: false, afterLife: 0 };
+    const first = awaitTerminal(awaiting(replica), awaited, never());
+    expect(await first.next()).toMatchObject({ value: { terminal: false, job: { life: 1 } } });
+    await replica.engine.jobs.cancelJob(operated);
+    await replica.engine.jobs.retryJob(operated);
+    // It reads when it is asked for its next message: by then the second life has begun.
+    expect(await first.next()).toMatchObject({ value: { terminal: true, job: { life: 1, state: 'CANCELLED', lastSequence: 2 } } });
+    const second = awaitTerminal(awaiting(replica), awaited, never());
+    expect(await second.next()).toMatchObject({ value: { terminal: false, job: { life: 2, state: 'READY' } } });
+    await second.return(undefined);
+    const later = awaitTerminal(awaiting(replica), { ...awaited, afterLife: 2 }, never());
+    expect(await later.next()).toMatchObject({ value: { terminal: false } });
+    await later.return(undefined);
   });
 });

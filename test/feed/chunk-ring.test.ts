@@ -7,7 +7,7 @@ import { event } from './memory-journal.ts';
 const next = { epoch: 1, n: 1, offset: 0 };
 
 const failure = { code: 'c', message: '', details: new Uint8Array(65_536), kind: 'RETRYABLE' as const };
-const failed = event(1, { detail: { type: 'failed', failure, deadLettered: true } });
+const failed = event(1, { detail: { type: 'failed', failure, deadLettered: true, evidence: null } });
 
 function chunk(events: number, told: JobEvent = event(1)): LogChunk {
   const position = { epoch: { number: 1, id: 'e' }, seen: null, window: null };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { JobId, JobSpec } from '../../src/domain/job.ts';
+import { type JobId, type JobSpec, NO_TIMEOUTS } from '../../src/domain/job.ts';
 import type { Queue } from '../../src/domain/queue.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
 import { JobIdMint } from '../../src/engine/jobs/mint-job-id.ts';
@@ -25,6 +25,8 @@ const spec: JobSpec = {
   onDuplicate: 'RETURN_EXISTING',
   priority: 0,
   runAt: null,
+  timeouts: NO_TIMEOUTS,
+  disposition: 'RERUNNABLE' as const,
   retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
 };
 

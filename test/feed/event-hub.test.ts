@@ -113,7 +113,7 @@ describe('the hub', () => {
     const holding = hub.keepReading();
     await hub.refresh();
     const failure = { code: 'c', message: '', details: new Uint8Array(1024 * 1024), kind: 'TERMINAL' as const };
-    const failed = event(1, { state: 'FAILED', detail: { type: 'failed', failure, deadLettered: true } });
+    const failed = event(1, { state: 'FAILED', detail: { type: 'failed', failure, deadLettered: true, evidence: null } });
     for (const count of [30, 30]) {
       journal.commit(...Array.from({ length: count }, () => failed));
       await hub.refresh();

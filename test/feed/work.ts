@@ -1,4 +1,4 @@
-import type { JobId, JobSpec } from '../../src/domain/job.ts';
+import { type JobId, type JobSpec, NO_TIMEOUTS } from '../../src/domain/job.ts';
 import type { LeaseToken } from '../../src/domain/lease.ts';
 import { parseLeaseToken } from '../../src/domain/lease.ts';
 import type { Claim, Engine } from '../../src/engine/engine.ts';
@@ -16,6 +16,8 @@ export function spec(partial: Partial<JobSpec> = {}): JobSpec {
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
+    timeouts: NO_TIMEOUTS,
+    disposition: 'RERUNNABLE',
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
     ...partial,
   };

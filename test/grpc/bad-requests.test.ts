@@ -195,10 +195,8 @@ describe('a bad field', () => {
 const unserved: [string, () => Promise<unknown>][] = [
   ...(
     [
-      ['job.timeouts', { timeouts: {} }],
       ['job.concurrency_key', { concurrencyKey: 'k' }],
       ['job.fairness_key', { fairnessKey: 'k' }],
-      ['job.disposition', { disposition: 2 }],
       ['job.parent_job_id', { parentJobId: jobId }],
       ['job.depends_on', { dependsOn: [jobId] }],
     ] satisfies [string, Parameters<typeof JobSpec.fromPartial>[0]][]

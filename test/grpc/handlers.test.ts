@@ -231,7 +231,7 @@ describe('a settlement', () => {
       { kind: 'retry_scheduled', nextAttempt: 2, retryAt: 5_000_000 } as const,
       { $case: 'retryScheduled', retryScheduled: { nextAttempt: 2, retryAt: { seconds: 5n, nanos: 0 } } },
     ],
-    [{ kind: 'dead_lettered' } as const, { $case: 'deadLettered', deadLettered: { deadLetterId: `${jobId}.1` } }],
+    [{ kind: 'dead_lettered', life: 7 } as const, { $case: 'deadLettered', deadLettered: { deadLetterId: `${jobId}.7` } }],
     [{ kind: 'failed' } as const, { $case: 'failed', failed: {} }],
   ])('that fails tells what follows: $kind', async (decision, consequence) => {
     const engine = stubEngine({ workers: { fail: async () => ({ ok: true, value: { job, outcome: 'APPLIED', decision } }) } });
@@ -259,7 +259,7 @@ describe('a settlement', () => {
     const settlements = [
       { leaseToken, action: { $case: 'ack', ack: {} } as const },
       { leaseToken },
-      { leaseToken, action: { $case: 'suspend', suspend: {} } as const },
+      { leaseToken, action: { $case: 'suspend', suspend: { reason: 'r'.repeat(1_025) } } as const },
       { leaseToken, action: { $case: 'fail', fail: { failure: { code: 'stint.mine' } } } as const },
     ];
     const { results } = await settle(engine)(SettleRequest.fromPartial({ settlements }), anyCall());
@@ -267,7 +267,7 @@ describe('a settlement', () => {
     expect(told).toMatchObject([
       'ack',
       { info: { reason: 'INVALID_FIELD' }, violations: [{ field: 'settlements[1].action' }] },
-      { info: { reason: 'UNIMPLEMENTED', metadata: { what: 'settlements[2].suspend' } } },
+      { info: { reason: 'INVALID_FIELD' }, violations: [{ field: 'settlements[2].suspend.reason' }] },
       { info: { reason: 'INVALID_FIELD' }, violations: [{ field: 'settlements[3].fail.failure.code' }] },
     ]);
   });

@@ -8,7 +8,22 @@ const unexpected = (): never => {
 };
 
 const untouched: Engine = {
-  jobs: { enqueue: unexpected, enqueueBatch: unexpected, getJob: unexpected, listJobs: unexpected, awaitTerminal: unexpected },
+  jobs: {
+    enqueue: unexpected,
+    enqueueBatch: unexpected,
+    getJob: unexpected,
+    listJobs: unexpected,
+    listAttempts: unexpected,
+    cancelJob: unexpected,
+    updateJob: unexpected,
+    retryJob: unexpected,
+    resumeJob: unexpected,
+    requestAbandon: unexpected,
+    completeExternally: unexpected,
+    cancelJobs: unexpected,
+    retryJobs: unexpected,
+    awaitTerminal: unexpected,
+  },
   workers: {
     claim: unexpected,
     start: unexpected,
@@ -16,10 +31,19 @@ const untouched: Engine = {
     ack: unexpected,
     fail: unexpected,
     release: unexpected,
+    suspend: unexpected,
     settle: unexpected,
   },
   events: { subscribe: unexpected, listEvents: unexpected },
-  queues: { getQueue: unexpected, peekQueue: unexpected, checkInvariants: unexpected, runUpkeep: unexpected },
+  queues: {
+    getQueue: unexpected,
+    getSignature: unexpected,
+    peekQueue: unexpected,
+    listDeadLetters: unexpected,
+    replayDeadLetters: unexpected,
+    checkInvariants: unexpected,
+    runUpkeep: unexpected,
+  },
   databaseTime: unexpected,
   drain: unexpected,
 };
@@ -86,4 +110,6 @@ export const job: Job = {
   headers: {},
   workerId: '',
   leaseExpiresAt: null,
+  disposition: 'RERUNNABLE',
+  asked: null,
 };

@@ -48,7 +48,7 @@ describe('readiness', () => {
   it('outlasts one task of many that fails', async () => {
     const ready: boolean[] = [];
     const app = await serve(database.url, (line) => {
-      if (line.includes('expire leases')) ready.push(app.ready());
+      if (line.includes('end leases')) ready.push(app.ready());
     });
     await database.sql`alter table stint.lease rename to away`;
     await vi.waitFor(() => expect(ready.length).toBeGreaterThan(1), { timeout: 20_000 });

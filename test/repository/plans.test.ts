@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { JobId, JobSpec } from '../../src/domain/job.ts';
+import { type JobId, type JobSpec, NO_TIMEOUTS } from '../../src/domain/job.ts';
 import { parseLeaseToken } from '../../src/domain/lease.ts';
 import type { Queue } from '../../src/domain/queue.ts';
 import { JobIdMint } from '../../src/engine/jobs/mint-job-id.ts';
@@ -9,11 +9,21 @@ import { openEpoch } from '../../src/repository/epoch.ts';
 import { jobFacts } from '../../src/repository/events/history.ts';
 import { createJournal } from '../../src/repository/events/journal.ts';
 import { enqueueMany } from '../../src/repository/jobs/enqueue-many.ts';
+import type { Run } from '../../src/repository/database.ts';
+import { cancelling } from '../../src/repository/jobs/cancel.ts';
+import { completing } from '../../src/repository/jobs/complete-externally.ts';
 import { getJobs } from '../../src/repository/jobs/get-jobs.ts';
+import { operate } from '../../src/repository/jobs/operate.ts';
+import { abandoning } from '../../src/repository/jobs/request-abandon.ts';
+import { resuming } from '../../src/repository/jobs/resume.ts';
+import { retrying } from '../../src/repository/jobs/retry.ts';
+import { updating } from '../../src/repository/jobs/update.ts';
 import { peekQueue } from '../../src/repository/queues/peek-queue.ts';
 import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
 import { ensurePartitions } from '../../src/repository/upkeep/ensure-partitions.ts';
+import { expireThese } from '../../src/repository/upkeep/expire-leases.ts';
 import { promoteDue } from '../../src/repository/upkeep/promote-due.ts';
+import { timeOut } from '../../src/repository/upkeep/time-out.ts';
 import { ackMany } from '../../src/repository/workers/ack.ts';
 import { claim } from '../../src/repository/workers/claim.ts';
 import { failMany } from '../../src/repository/workers/fail.ts';
@@ -21,6 +31,7 @@ import { heartbeatMany } from '../../src/repository/workers/heartbeat.ts';
 import { leasesOfRequest } from '../../src/repository/workers/leases-of-request.ts';
 import { releaseMany } from '../../src/repository/workers/release.ts';
 import { startMany } from '../../src/repository/workers/start.ts';
+import { suspendMany } from '../../src/repository/workers/suspend.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { explaining, type Explained } from '../support/explain.ts';
 
@@ -39,6 +50,8 @@ const spec: JobSpec = {
   onDuplicate: 'RETURN_EXISTING',
   priority: 0,
   runAt: null,
+  timeouts: NO_TIMEOUTS,
+  disposition: 'RERUNNABLE' as const,
   retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
 };
 
@@ -88,9 +101,11 @@ describe('each hot statement', () => {
     await releaseMany(run, null, [{ ...held(three), delayMs: 0 }]);
     const ids = claimed.map(({ job }) => job.jobId);
     await getJobs(run, ids);
-    await peekQueue(run, queue, 10);
+    await peekQueue(run, null, queue, 10);
     await jobFacts(run, ids.slice(0, 1), 0, 100);
     await promoteDue(run, null, 10);
+    await operateOnEach(run, claimed.slice(4));
+    await timeOut(run, null, 10);
     const journal = createJournal(run);
     const head = await journal.head();
     await releaseMany(run, null, [{ ...held(four), delayMs: 0 }]);
@@ -99,20 +114,44 @@ describe('each hot statement', () => {
     return explained.plans;
   }
 
-  async function claimTen(
-    run: Parameters<typeof claim>[0],
-    queues: readonly Queue[],
-    requestId: string | null,
-  ): Promise<readonly ClaimedJob[]> {
+  async function claimTen(run: Run, queues: readonly Queue[], requestId: string | null): Promise<readonly ClaimedJob[]> {
     const [jobs] = await claim(run, null, queues, [
       { workerId: 'w', maxJobs: 10, leaseDurationMs: null, startOnClaim: true, requestId, secret: randomUUID() },
     ]);
     return jobs ?? [];
   }
 
+  /** Each operator's action on a job that it changes. */
+  async function operateOnEach(run: Run, claimed: readonly ClaimedJob[]): Promise<void> {
+    const database = { transaction: <T>(work: (within: Run) => Promise<T>) => work(run) };
+    const [five, six, seven] = claimed;
+    if (five === undefined || six === undefined || seven === undefined) throw new Error('too few are claimed');
+    const item = ({ job }: Pick<ClaimedJob, 'job'>) => {
+      const request = { requestId: randomUUID(), digest: Buffer.alloc(32) };
+      return { namespace: 'default', jobId: job.jobId, request, reason: 'why' };
+    };
+    const [ready] = await enqueueMany(run, null, [{ queue, jobId: mint.mint(), digest: Buffer.alloc(32), spec }]);
+    if (ready?.kind !== 'enqueued') throw new Error('nothing to cancel');
+    await operate(database, null, [{ ...item(ready), change: { priority: 3 } }], updating);
+    const [cancelled] = await operate(database, null, [item(ready)], cancelling);
+    expect(cancelled).toMatchObject({ kind: 'applied', outcome: 'CANCELLED' });
+    await operate(database, null, [item(ready)], retrying);
+    await operate(database, null, [item(five)], cancelling);
+    await operate(database, null, [item(six)], abandoning);
+    await suspendMany(run, null, [{ ...held(seven), checkpoint: Buffer.alloc(10), reason: 'why' }]);
+    await operate(database, null, [item(seven)], resuming);
+    const completion = { kind: 'failure', failure: { code: '', message: '', details: Buffer.alloc(0), kind: 'TERMINAL' } } as const;
+    const evidence = { authority: 'a', data: Buffer.alloc(0), contentType: '' };
+    const external: JobSpec = { ...spec, disposition: 'EXTERNALLY_OWNED' };
+    const [owned] = await enqueueMany(run, null, [{ queue, jobId: mint.mint(), digest: Buffer.alloc(32), spec: external }]);
+    if (owned?.kind !== 'enqueued') throw new Error('nothing to complete');
+    await operate(database, null, [{ ...item(owned), completion, evidence }], completing);
+    await expireThese(run, null, [five.job.jobId]);
+  }
+
   it('reads no table from end to end, when tables are empty and freshly vacuumed', async () => {
     await everyStatement();
-    await database.sql.unsafe('truncate stint.ready, stint.lease, stint.deferred');
+    await database.sql.unsafe('truncate stint.ready, stint.lease, stint.deferred, stint.parked');
     await database.sql.unsafe('vacuum analyze');
     expectIndexed(await everyStatement());
   });
@@ -144,7 +183,19 @@ function held({ lease }: ClaimedJob) {
 
 function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
   expect([...plans.keys()]).toEqual(
-    expect.arrayContaining(['enqueue', 'claim', 'claim-many-queues', 'heartbeat', 'start', 'ack', 'fail', 'release']),
+    expect.arrayContaining([
+      'enqueue',
+      'claim',
+      'claim-many-queues',
+      'heartbeat',
+      'start',
+      'ack',
+      'fail',
+      'release',
+      'suspend',
+      'cancel',
+      'retry',
+    ]),
   );
   for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);
 }

@@ -52,7 +52,10 @@ export const Disposition = {
   UNSPECIFIED: 0,
   /** RERUNNABLE - A lost attempt is tried again as the retry policy says. */
   RERUNNABLE: 1,
-  /** OWNER_BOUND - Anyone may claim it until it was first started; lost after that it is ABANDONED and never run again. */
+  /**
+   * OWNER_BOUND - Anyone may claim it until it was first started; lost after that (its lease expired, or `start_to_close` passed) it is ABANDONED and
+   * never run again. A failure that its holder reports is retried.
+   */
   OWNER_BOUND: 2,
   /** EXTERNALLY_OWNED - Never claimed; ended by `CompleteExternally`. */
   EXTERNALLY_OWNED: 3,
@@ -386,7 +389,7 @@ export interface Attempt {
     | undefined;
   /** How it ended. */
   outcome: AttemptOutcome;
-  /** Why it failed, expired or timed out. */
+  /** Why it failed, expired or timed out; also where it was CANCELLED or ABANDONED by that. */
   failure:
     | Failure
     | undefined;
@@ -394,7 +397,7 @@ export interface Attempt {
   retryAt:
     | Timestamp
     | undefined;
-  /** What was said at a suspension or a cancellation. */
+  /** What was said at a suspension, a cancellation or a request to abandon. */
   reason: string;
 }
 

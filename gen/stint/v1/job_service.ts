@@ -423,13 +423,13 @@ export interface JobFilter_LabelsEntry {
 export interface CancelJobsRequest {
   /** A name; empty means `default`. */
   namespace: string;
-  /** Required. */
+  /** Required. Without `states`, all that are not terminal. */
   filter:
     | JobFilter
     | undefined;
   /** For people; kept on each event. At most 1 KiB. */
   reason: string;
-  /** Only tell what would be done. */
+  /** Only tell what would be done, by the states the jobs are in. Not remembered under the `request_id`. */
   dryRun: boolean;
   /** Jobs to cancel in this call. 0 to 1,000; 0 means 100. */
   pageSize: number;
@@ -472,7 +472,7 @@ export interface RetryJobsRequest {
     | undefined;
   /** For people; kept on each event. At most 1 KiB. */
   reason: string;
-  /** Only tell what would be done. */
+  /** Only tell what would be done, by the states the jobs are in. Not remembered under the `request_id`. */
   dryRun: boolean;
   /** Jobs to retry in this call. 0 to 1,000; 0 means 100. */
   pageSize: number;
@@ -4323,7 +4323,7 @@ export const JobServiceService = {
     responseSerialize: (value: ListJobsResponse): Buffer => Buffer.from(ListJobsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListJobsResponse => ListJobsResponse.decode(value),
   },
-  /** Lists the attempts of a job over all its lives, the oldest first. */
+  /** Lists the attempts of a job over all its lives, the oldest first, with the one in flight. */
   listAttempts: {
     path: "/stint.v1.JobService/ListAttempts" as const,
     requestStream: false as const,
@@ -4368,9 +4368,10 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): CancelJobResponse => CancelJobResponse.decode(value),
   },
   /**
-   * Changes the priority or the time of a waiting job.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
+   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
-   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal.
+   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */
   updateJob: {
     path: "/stint.v1.JobService/UpdateJob" as const,
@@ -4382,7 +4383,7 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): UpdateJobResponse => UpdateJobResponse.decode(value),
   },
   /**
-   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history stays.
+   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history and its last checkpoint stay.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in another state. ALREADY_EXISTS/DUPLICATE_JOB: another live job holds its
    * idempotency key. RESOURCE_EXHAUSTED/QUEUE_SATURATED, FAILED_PRECONDITION/QUEUE_DRAINING: as for `Enqueue`.
@@ -4412,7 +4413,8 @@ export const JobServiceService = {
   },
   /**
    * Asks that a job in flight, once its lease has lapsed, be ABANDONED instead of tried again. A durable marker: the first
-   * one stays. Never carried out by elapsed time alone: a holder that keeps its lease alive may still settle.
+   * one stays, for this and the following attempts of the life. Never carried out by elapsed time alone: a holder that keeps its
+   * lease alive may still settle.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job waits to be claimed; cancel it instead.
    */
@@ -4428,7 +4430,8 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): RequestAbandonResponse => RequestAbandonResponse.decode(value),
   },
   /**
-   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event.
+   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event. The first
+   * completion counts; the same one told again (end, authority and evidence) is answered the same.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job has another disposition, or has ended otherwise.
    */
@@ -4444,8 +4447,8 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): CompleteExternallyResponse => CompleteExternallyResponse.decode(value),
   },
   /**
-   * Cancels the jobs that match a filter, a page at a time, each as `CancelJob` would. Call again with `next_page_token`
-   * until it is empty.
+   * Cancels the jobs that match a filter, a page at a time, the newest first, each as `CancelJob` would. A page is one commit; a
+   * job that has moved since it was found is judged as it stands. Call again with `next_page_token` until it is empty.
    */
   cancelJobs: {
     path: "/stint.v1.JobService/CancelJobs" as const,
@@ -4457,7 +4460,8 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): CancelJobsResponse => CancelJobsResponse.decode(value),
   },
   /**
-   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, each as `RetryJob` would. Call again with
+   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, the newest first, each as `RetryJob` would.
+   * A page is one commit, in which the jobs take their positions in the order in which they were enqueued. Call again with
    * `next_page_token` until it is empty.
    */
   retryJobs: {
@@ -4504,7 +4508,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   getJob: handleUnaryCall<GetJobRequest, GetJobResponse>;
   /** Lists jobs, the newest first. All conditions that are set must hold. */
   listJobs: handleUnaryCall<ListJobsRequest, ListJobsResponse>;
-  /** Lists the attempts of a job over all its lives, the oldest first. */
+  /** Lists the attempts of a job over all its lives, the oldest first, with the one in flight. */
   listAttempts: handleUnaryCall<ListAttemptsRequest, ListAttemptsResponse>;
   /**
    * Waits for the end of a job.
@@ -4523,13 +4527,14 @@ export interface JobServiceServer extends UntypedServiceImplementation {
    */
   cancelJob: handleUnaryCall<CancelJobRequest, CancelJobResponse>;
   /**
-   * Changes the priority or the time of a waiting job.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
+   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
-   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal.
+   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */
   updateJob: handleUnaryCall<UpdateJobRequest, UpdateJobResponse>;
   /**
-   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history stays.
+   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history and its last checkpoint stay.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in another state. ALREADY_EXISTS/DUPLICATE_JOB: another live job holds its
    * idempotency key. RESOURCE_EXHAUSTED/QUEUE_SATURATED, FAILED_PRECONDITION/QUEUE_DRAINING: as for `Enqueue`.
@@ -4543,24 +4548,27 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   resumeJob: handleUnaryCall<ResumeJobRequest, ResumeJobResponse>;
   /**
    * Asks that a job in flight, once its lease has lapsed, be ABANDONED instead of tried again. A durable marker: the first
-   * one stays. Never carried out by elapsed time alone: a holder that keeps its lease alive may still settle.
+   * one stays, for this and the following attempts of the life. Never carried out by elapsed time alone: a holder that keeps its
+   * lease alive may still settle.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job waits to be claimed; cancel it instead.
    */
   requestAbandon: handleUnaryCall<RequestAbandonRequest, RequestAbandonResponse>;
   /**
-   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event.
+   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event. The first
+   * completion counts; the same one told again (end, authority and evidence) is answered the same.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job has another disposition, or has ended otherwise.
    */
   completeExternally: handleUnaryCall<CompleteExternallyRequest, CompleteExternallyResponse>;
   /**
-   * Cancels the jobs that match a filter, a page at a time, each as `CancelJob` would. Call again with `next_page_token`
-   * until it is empty.
+   * Cancels the jobs that match a filter, a page at a time, the newest first, each as `CancelJob` would. A page is one commit; a
+   * job that has moved since it was found is judged as it stands. Call again with `next_page_token` until it is empty.
    */
   cancelJobs: handleUnaryCall<CancelJobsRequest, CancelJobsResponse>;
   /**
-   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, each as `RetryJob` would. Call again with
+   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, the newest first, each as `RetryJob` would.
+   * A page is one commit, in which the jobs take their positions in the order in which they were enqueued. Call again with
    * `next_page_token` until it is empty.
    */
   retryJobs: handleUnaryCall<RetryJobsRequest, RetryJobsResponse>;
@@ -4646,7 +4654,7 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListJobsResponse) => void,
   ): ClientUnaryCall;
-  /** Lists the attempts of a job over all its lives, the oldest first. */
+  /** Lists the attempts of a job over all its lives, the oldest first, with the one in flight. */
   listAttempts(
     request: ListAttemptsRequest,
     callback: (error: ServiceError | null, response: ListAttemptsResponse) => void,
@@ -4701,9 +4709,10 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: CancelJobResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Changes the priority or the time of a waiting job.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
+   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
-   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal.
+   * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */
   updateJob(
     request: UpdateJobRequest,
@@ -4721,7 +4730,7 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: UpdateJobResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history stays.
+   * Begins a new life of a FAILED or CANCELLED job, with fresh attempts and a new position. Its history and its last checkpoint stay.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in another state. ALREADY_EXISTS/DUPLICATE_JOB: another live job holds its
    * idempotency key. RESOURCE_EXHAUSTED/QUEUE_SATURATED, FAILED_PRECONDITION/QUEUE_DRAINING: as for `Enqueue`.
@@ -4763,7 +4772,8 @@ export interface JobServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Asks that a job in flight, once its lease has lapsed, be ABANDONED instead of tried again. A durable marker: the first
-   * one stays. Never carried out by elapsed time alone: a holder that keeps its lease alive may still settle.
+   * one stays, for this and the following attempts of the life. Never carried out by elapsed time alone: a holder that keeps its
+   * lease alive may still settle.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job waits to be claimed; cancel it instead.
    */
@@ -4783,7 +4793,8 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: RequestAbandonResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event.
+   * Ends an EXTERNALLY_OWNED job on behalf of whoever carried it out. The evidence is kept on its terminal event. The first
+   * completion counts; the same one told again (end, authority and evidence) is answered the same.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the job has another disposition, or has ended otherwise.
    */
@@ -4803,8 +4814,8 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: CompleteExternallyResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Cancels the jobs that match a filter, a page at a time, each as `CancelJob` would. Call again with `next_page_token`
-   * until it is empty.
+   * Cancels the jobs that match a filter, a page at a time, the newest first, each as `CancelJob` would. A page is one commit; a
+   * job that has moved since it was found is judged as it stands. Call again with `next_page_token` until it is empty.
    */
   cancelJobs(
     request: CancelJobsRequest,
@@ -4822,7 +4833,8 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: CancelJobsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, each as `RetryJob` would. Call again with
+   * Retries the FAILED and CANCELLED jobs that match a filter, a page at a time, the newest first, each as `RetryJob` would.
+   * A page is one commit, in which the jobs take their positions in the order in which they were enqueued. Call again with
    * `next_page_token` until it is empty.
    */
   retryJobs(

@@ -78,11 +78,14 @@ export interface Lease {
   expiresAt:
     | Timestamp
     | undefined;
-  /** How long the lease lasts from the moment the request was sent, for the worker's own clock. */
+  /**
+   * How long the lease lasts from the moment the request was sent, for the worker's own clock. Of a claim that is repeated under its
+   * `request_id`: from when it was sent first. Ends with the job's timeouts, where those come sooner.
+   */
   ttl:
     | Duration
     | undefined;
-  /** How often to heartbeat; a third of `ttl`. */
+  /** How often to heartbeat: a third of the duration that the lease is renewed by. */
   heartbeatInterval: Duration | undefined;
 }
 

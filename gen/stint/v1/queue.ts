@@ -157,7 +157,10 @@ export interface DeadLetterPolicy {
   enabled?:
     | boolean
     | undefined;
-  /** A queue of the same namespace that also gets a copy as a job; a name, and not the queue itself. Empty means no copy. */
+  /**
+   * A queue of the same namespace that also gets a copy as a job, which names its original in the header
+   * `stint-dead-letter-of`; a name, and not the queue itself. Empty means no copy.
+   */
   queue: string;
   /** Bytes of payload that a dead letter keeps; the rest is cut. 0 to 1 MiB; default 64 KiB. */
   maxPayloadBytes?: number | undefined;
@@ -255,7 +258,7 @@ export interface DeadLetter {
   failure:
     | Failure
     | undefined;
-  /** The tries of that life, oldest first; at most the last 100. */
+  /** The tries of that life, oldest first; at most the last 100, and fewer where what their failures say is more than 1 MiB. */
   attempts: Attempt[];
   /** The input, cut at the policy's `max_payload_bytes`. */
   payload: Buffer;
@@ -271,7 +274,7 @@ export interface DeadLetter {
   deadLetteredAt:
     | Timestamp
     | undefined;
-  /** When it was replayed; unset if it was not. */
+  /** When the life was followed by another, by a replay or by `RetryJob`; unset if it was not. */
   replayedAt: Timestamp | undefined;
 }
 

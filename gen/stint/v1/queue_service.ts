@@ -216,7 +216,10 @@ export interface ReplayDeadLettersRequest {
   namespace: string;
   /** Only of this queue; empty means of all. Required where no ids are given. */
   queue: string;
-  /** These records, at most 1,000; empty means those that match the filter. */
+  /**
+   * These records, at most 1,000, all in this call; empty means those that match the filter. None twice; not with `type`,
+   * `failure_code` or `page_token`.
+   */
   deadLetterIds: string[];
   /** Only of this job type; empty means of any. */
   type: string;
@@ -224,9 +227,9 @@ export interface ReplayDeadLettersRequest {
   failureCode: string;
   /** For people; kept on each event. At most 1 KiB. */
   reason: string;
-  /** Only tell what would be done. */
+  /** Only tell what would be done. Keys that other jobs hold are not looked at. */
   dryRun: boolean;
-  /** Records to replay in this call. 0 to 1,000; 0 means 100. */
+  /** Records to replay in this call, where no ids are given. 0 to 1,000; 0 means 100. */
   pageSize: number;
   /** From the call before; empty for the first. */
   pageToken: string;
@@ -2931,7 +2934,10 @@ export const QueueServiceService = {
       Buffer.from(WatchQueueStatsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchQueueStatsResponse => WatchQueueStatsResponse.decode(value),
   },
-  /** Lists dead letters in the order in which they happened. */
+  /**
+   * Lists dead letters in the order in which they happened. Every record that is there when the first page is read is told; one
+   * that is being written meanwhile may be told or not.
+   */
   listDeadLetters: {
     path: "/stint.v1.QueueService/ListDeadLetters" as const,
     requestStream: false as const,
@@ -2944,8 +2950,12 @@ export const QueueServiceService = {
     responseDeserialize: (value: Buffer): ListDeadLettersResponse => ListDeadLettersResponse.decode(value),
   },
   /**
-   * Runs the jobs of dead letters again, with fresh attempts; each record once. A page at a time: call again with
-   * `next_page_token` until it is empty.
+   * Runs the jobs of dead letters again, with fresh attempts, as `RetryJob` does; each record once. By filter a page at a time:
+   * call again with `next_page_token` until it is empty. What fails while the pages go on is left for another replay.
+   *
+   * Each record is refused by itself: FAILED_PRECONDITION/INVALID_TRANSITION where its life was followed by another already, by
+   * a replay or by `RetryJob`; ALREADY_EXISTS/DUPLICATE_JOB where another live job holds the idempotency key;
+   * NOT_FOUND/JOB_NOT_FOUND where there is no such record.
    */
   replayDeadLetters: {
     path: "/stint.v1.QueueService/ReplayDeadLetters" as const,
@@ -3051,11 +3061,18 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
    */
   watchQueueStats: handleServerStreamingCall<WatchQueueStatsRequest, WatchQueueStatsResponse>;
-  /** Lists dead letters in the order in which they happened. */
+  /**
+   * Lists dead letters in the order in which they happened. Every record that is there when the first page is read is told; one
+   * that is being written meanwhile may be told or not.
+   */
   listDeadLetters: handleUnaryCall<ListDeadLettersRequest, ListDeadLettersResponse>;
   /**
-   * Runs the jobs of dead letters again, with fresh attempts; each record once. A page at a time: call again with
-   * `next_page_token` until it is empty.
+   * Runs the jobs of dead letters again, with fresh attempts, as `RetryJob` does; each record once. By filter a page at a time:
+   * call again with `next_page_token` until it is empty. What fails while the pages go on is left for another replay.
+   *
+   * Each record is refused by itself: FAILED_PRECONDITION/INVALID_TRANSITION where its life was followed by another already, by
+   * a replay or by `RetryJob`; ALREADY_EXISTS/DUPLICATE_JOB where another live job holds the idempotency key;
+   * NOT_FOUND/JOB_NOT_FOUND where there is no such record.
    */
   replayDeadLetters: handleUnaryCall<ReplayDeadLettersRequest, ReplayDeadLettersResponse>;
   /**
@@ -3191,7 +3208,10 @@ export interface QueueServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchQueueStatsResponse>;
-  /** Lists dead letters in the order in which they happened. */
+  /**
+   * Lists dead letters in the order in which they happened. Every record that is there when the first page is read is told; one
+   * that is being written meanwhile may be told or not.
+   */
   listDeadLetters(
     request: ListDeadLettersRequest,
     callback: (error: ServiceError | null, response: ListDeadLettersResponse) => void,
@@ -3208,8 +3228,12 @@ export interface QueueServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListDeadLettersResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Runs the jobs of dead letters again, with fresh attempts; each record once. A page at a time: call again with
-   * `next_page_token` until it is empty.
+   * Runs the jobs of dead letters again, with fresh attempts, as `RetryJob` does; each record once. By filter a page at a time:
+   * call again with `next_page_token` until it is empty. What fails while the pages go on is left for another replay.
+   *
+   * Each record is refused by itself: FAILED_PRECONDITION/INVALID_TRANSITION where its life was followed by another already, by
+   * a replay or by `RetryJob`; ALREADY_EXISTS/DUPLICATE_JOB where another live job holds the idempotency key;
+   * NOT_FOUND/JOB_NOT_FOUND where there is no such record.
    */
   replayDeadLetters(
     request: ReplayDeadLettersRequest,

@@ -3,6 +3,7 @@ import { isTerminal, type Job, type JobId } from '../../domain/job.ts';
 import type { AwaitTerminal } from '../engine.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { EventLog } from '../ports/event-log.ts';
+import type { Repository } from '../ports/repository.ts';
 import { firstOf } from '../wait.ts';
 
 /** With progress asked for, the state is told again after this: it shows that the wait is alive. */
@@ -13,6 +14,7 @@ const RECHECK_MS = 30_000;
 export interface AwaitParts {
   readonly log: EventLog;
   readonly reads: GroupCommit<JobId, Job | null>;
+  readonly repository: Pick<Repository, 'endOfLife'>;
   /** Aborts when the service drains. */
   readonly draining: AbortSignal;
 }
@@ -28,15 +30,19 @@ export async function* awaitTerminal(
   using ended = firstOf([signal, parts.draining]);
   try {
     let told = 0;
-    let first = true;
+    let awaitedLife: number | null = null;
     while (!signal.aborted) {
       if (parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
-      const job = await parts.reads.submit(query.jobId);
-      if (job === null || job.namespace !== query.namespace) throw new RefusalError({ kind: 'job_not_found', jobId: query.jobId });
-      const terminal = isTerminal(job.state) && job.life > query.afterLife;
-      if (terminal || first || (query.includeProgress && job.lastSequence > told)) yield { job, terminal };
-      if (terminal) return;
-      first = false;
+      const job = await readJob(parts, query);
+      const first = awaitedLife === null;
+      // The life that is current at the first look, unless the caller has seen the end of that one.
+      awaitedLife ??= Math.max(job.life, query.afterLife + 1);
+      const end = await endOf(parts, job, awaitedLife);
+      if (end !== null) {
+        yield { job: end, terminal: true };
+        return;
+      }
+      if (first || (query.includeProgress && job.lastSequence > told)) yield { job, terminal: false };
       told = job.lastSequence;
       using wait = firstOf([ended.signal], query.includeProgress ? REPEAT_MS : RECHECK_MS);
       await watch.changed(wait.signal);
@@ -46,4 +52,16 @@ export async function* awaitTerminal(
   } finally {
     watch.close();
   }
+}
+
+async function readJob({ reads }: AwaitParts, { jobId, namespace }: AwaitTerminal): Promise<Job> {
+  const job = await reads.submit(jobId);
+  if (job === null || job.namespace !== namespace) throw new RefusalError({ kind: 'job_not_found', jobId });
+  return job;
+}
+
+/** A retry may have begun another life since the awaited one ended: then its end is read by its number. */
+async function endOf({ repository }: AwaitParts, job: Job, life: number): Promise<Job | null> {
+  if (job.life === life) return isTerminal(job.state) ? job : null;
+  return job.life > life ? await repository.endOfLife(job.jobId, life) : null;
 }

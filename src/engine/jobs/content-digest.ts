@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto';
 import type { JobSpec } from '../../domain/job.ts';
 
 /**
- * SHA-256 of what makes a job's content: queue, type, content type, payload; each with its length before it, so that no
- * two contents read alike. Everything else (priority, schedule, labels …) may differ between two requests for one job.
+ * SHA-256 of what makes a job's content: queue, type, content type, payload, each with its length before it, so that no two
+ * contents read alike; and, of a job that is not rerunnable, its disposition. `stint.content_digest` is the same in SQL. Everything else (priority, schedule, labels …) may differ between two requests for one job.
  */
 export function contentDigest(spec: JobSpec): Uint8Array {
   const hash = createHash('sha256');
   for (const part of [spec.queue, spec.type, spec.contentType]) {
     hash.update(`${Buffer.byteLength(part)}:`).update(part);
   }
-  return hash.update(`${spec.payload.byteLength}:`).update(spec.payload).digest();
+  hash.update(`${spec.payload.byteLength}:`).update(spec.payload);
+  if (spec.disposition !== 'RERUNNABLE') hash.update(spec.disposition);
+  return hash.digest();
 }

@@ -3,11 +3,16 @@
  * never decides over another. One call touches one shard and is one commit, unless it says otherwise. Refusals are
  * outcomes; a call that throws (`StoreError`) did nothing, or nobody knows (`unavailable`).
  */
-import type { JobEvent } from '../../domain/event.ts';
+import type { Attempt } from '../../domain/attempt.ts';
+import type { Refusal, Result } from '../../domain/error.ts';
+import type { Evidence, JobChange, JobEvent } from '../../domain/event.ts';
 import type { Failure, Job, JobId, JobSpec, JobState, Micros } from '../../domain/job.ts';
 import type { Lease, LeaseToken } from '../../domain/lease.ts';
 import type { Queue, QueueName } from '../../domain/queue.ts';
 import type { Violation } from '../../domain/history.ts';
+import type { DeadLetters } from './dead-letters.ts';
+import type { RequestKey } from './request-key.ts';
+import type { SignedJob } from '../../domain/signature.ts';
 
 export interface EnqueueItem {
   readonly queue: Queue;
@@ -68,6 +73,11 @@ export interface ReleaseItem extends SettleItem {
   readonly delayMs: number;
 }
 
+export interface SuspendItem extends SettleItem {
+  readonly checkpoint: Uint8Array | null;
+  readonly reason: string;
+}
+
 export interface HeartbeatItem extends SettleItem {
   readonly checkpoint: Uint8Array | null;
 }
@@ -75,8 +85,11 @@ export interface HeartbeatItem extends SettleItem {
 /** What became of a failed attempt. */
 export type FailDecision =
   | { readonly kind: 'retry_scheduled'; readonly nextAttempt: number; readonly retryAt: Micros }
-  | { readonly kind: 'dead_lettered' }
-  | { readonly kind: 'failed' };
+  /** With the life that failed: its job may have another by now. */
+  | { readonly kind: 'dead_lettered'; readonly life: number }
+  | { readonly kind: 'failed' }
+  /** Its cancellation had been asked for. */
+  | { readonly kind: 'cancelled' };
 
 export interface Applied {
   readonly kind: 'applied' | 'already_applied';
@@ -96,25 +109,97 @@ export interface NotStarted {
 export type SettleOutcome = Applied | LeaseLost | NotStarted;
 export type FailOutcome = (Applied & { readonly decision: FailDecision }) | LeaseLost | NotStarted;
 
-/** `NOT_HELD`: nothing is known of the token. `EXPIRED`: not renewed in time. `SETTLED`: by its holder. */
-export type LeaseLossReason = 'NOT_HELD' | 'EXPIRED' | 'SETTLED';
+/**
+ * `NOT_HELD`: nothing is known of the token. `EXPIRED`: not renewed in time. `SETTLED`: by its holder. `TIMED_OUT`: by a timeout of
+ * the job. `CANCELLED`: by force.
+ */
+export const LEASE_LOSS_REASONS = ['NOT_HELD', 'EXPIRED', 'SETTLED', 'TIMED_OUT', 'CANCELLED'] as const;
+
+export type LeaseLossReason = (typeof LEASE_LOSS_REASONS)[number];
 
 export type HeartbeatOutcome =
-  | { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number }
+  /** With a `cancelDeadline` its holder is to stop. */
+  | { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number; readonly cancelDeadline: Micros | null }
   | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
+
+/** A change of one job that its holder does not make. */
+export interface OperateItem {
+  readonly namespace: string;
+  readonly jobId: JobId;
+  readonly request: RequestKey | null;
+}
+
+export interface ReasonItem extends OperateItem {
+  readonly reason: string;
+}
+
+export interface UpdateItem extends OperateItem {
+  readonly change: JobChange;
+}
+
+export interface CompleteItem extends OperateItem {
+  readonly completion:
+    | { readonly kind: 'success'; readonly result: Uint8Array; readonly contentType: string }
+    | { readonly kind: 'failure'; readonly failure: Failure }
+    | { readonly kind: 'cancellation'; readonly reason: string };
+  readonly evidence: Evidence;
+}
+
+/** `unchanged`: it was so already, or the request was answered before. */
+export type Operated<Outcome extends string> =
+  | { readonly kind: 'applied' | 'unchanged'; readonly job: Job; readonly outcome: Outcome }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+export type CancelOutcome = 'CANCELLED' | 'CANCEL_REQUESTED' | 'ALREADY_TERMINAL';
+export type AbandonOutcome = 'ABANDONED' | 'ABANDON_REQUESTED' | 'ALREADY_TERMINAL';
+export type ChangeOutcome = 'CHANGED';
 
 export interface JobFilter {
   readonly namespace: string;
   readonly queue: string | null;
   readonly type: string | null;
+  /** Empty: in any. */
   readonly states: readonly JobState[];
   readonly labels: Readonly<Record<string, string>>;
+  /** Only enqueued at or after this time. */
+  readonly createdFrom: Micros | null;
+  /** Only enqueued before this time. */
+  readonly createdBefore: Micros | null;
 }
 
 export interface JobPage {
   readonly jobs: readonly Job[];
   /** The last job looked at, where there may be more after it. */
   readonly nextAfter: JobId | null;
+}
+
+export interface AttemptPage {
+  /** By fence, ascending. */
+  readonly attempts: readonly Attempt[];
+  /** The fence to go on after, where there may be more. */
+  readonly nextAfter: bigint | null;
+}
+
+/** Jobs to change alike in one commit: a page of a listing. */
+export interface OperatePage {
+  readonly namespace: string;
+  readonly jobIds: readonly JobId[];
+  /** Where the listing goes on: remembered with the answer, which would be half of one without it. */
+  readonly nextAfter: JobId | null;
+  readonly reason: string;
+  readonly request: RequestKey | null;
+}
+
+/** `Told` is what each job came to. */
+export interface BulkPage<Told> {
+  readonly results: readonly { readonly jobId: JobId; readonly result: Result<Told> }[];
+  readonly nextAfter: JobId | null;
+}
+
+export interface OperatedPage<Told> {
+  readonly answer: Result<BulkPage<Told>>;
+  /** The jobs that it changed, without their results. */
+  readonly changed: readonly Job[];
 }
 
 export interface History {
@@ -134,20 +219,43 @@ export interface UpkeepRound {
   readonly readyQueues: readonly QueueName[];
 }
 
+/** A round that ended leases: `count` of them, and how. What is in none of the three expired. */
+export interface LeaseRound extends UpkeepRound {
+  readonly timedOut: number;
+  readonly cancelled: number;
+  readonly abandoned: number;
+}
+
+export interface SignedQueue<Reduced> {
+  /** Those that may be claimed, in dispatch order. */
+  readonly backlog: readonly Reduced[];
+  /** The others, in no order. */
+  readonly others: readonly Reduced[];
+}
+
 export interface InvariantPage {
   readonly violations: readonly (Violation & { readonly jobId: JobId })[];
   readonly next: string | null;
 }
 
-export interface Repository {
+export interface Repository extends DeadLetters {
   resolveQueues(names: readonly QueueName[]): Promise<readonly (Queue | null)[]>;
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
   enqueueMany(items: readonly EnqueueItem[]): Promise<readonly EnqueueOutcome[]>;
   enqueueAtomic(items: AtomicBatch['items'], refuse: AtomicBatch['refuse']): Promise<readonly EnqueueOutcome[]>;
   getJobs(ids: readonly JobId[]): Promise<readonly (Job | null)[]>;
+  /** The job as it was when a life of it ended; null for a life that has not. */
+  endOfLife(id: JobId, life: number): Promise<Job | null>;
   getPayload(id: JobId): Promise<Uint8Array | null>;
   listJobs(filter: JobFilter, pageSize: number, after: JobId | null): Promise<JobPage>;
+  /** Null for a job that the namespace does not have. */
+  listAttempts(query: {
+    readonly namespace: string;
+    readonly jobId: JobId;
+    readonly pageSize: number;
+    readonly after: bigint;
+  }): Promise<AttemptPage | null>;
 
   /** Claims in dispatch order from the queues and hands the jobs to the slots in turn. */
   claim(queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<readonly (readonly ClaimedJob[])[]>;
@@ -158,13 +266,28 @@ export interface Repository {
   ackMany(items: readonly AckItem[]): Promise<readonly SettleOutcome[]>;
   failMany(items: readonly FailItem[]): Promise<readonly FailOutcome[]>;
   releaseMany(items: readonly ReleaseItem[]): Promise<readonly SettleOutcome[]>;
+  suspendMany(items: readonly SuspendItem[]): Promise<readonly SettleOutcome[]>;
+
+  cancelMany(items: readonly ReasonItem[]): Promise<readonly Operated<CancelOutcome>[]>;
+  updateMany(items: readonly UpdateItem[]): Promise<readonly Operated<ChangeOutcome>[]>;
+  retryMany(items: readonly ReasonItem[]): Promise<readonly Operated<ChangeOutcome>[]>;
+  resumeMany(items: readonly ReasonItem[]): Promise<readonly Operated<ChangeOutcome>[]>;
+  requestAbandonMany(items: readonly ReasonItem[]): Promise<readonly Operated<AbandonOutcome>[]>;
+  completeMany(items: readonly CompleteItem[]): Promise<readonly Operated<ChangeOutcome>[]>;
+  cancelPage(page: OperatePage): Promise<OperatedPage<CancelOutcome>>;
+  /** Tells the number of the new life. */
+  retryPage(page: OperatePage): Promise<OperatedPage<number>>;
 
   history(jobId: JobId, afterSequence: number, limit: number): Promise<History | null>;
   peekQueue(queue: Queue, limit: number): Promise<readonly Job[]>;
+  /** Every job of a queue at one instant, as `reduce` makes of each; null where they are more than the limit. */
+  signedJobs<Reduced>(queue: Queue, limit: number, reduce: (job: SignedJob) => Reduced): Promise<SignedQueue<Reduced> | null>;
   checkInvariants(namespace: string, pageSize: number, after: string | null): Promise<InvariantPage>;
 
   promoteDue(): Promise<UpkeepRound>;
-  expireLeases(): Promise<UpkeepRound>;
+  expireLeases(): Promise<LeaseRound>;
+  /** Ends waiting jobs whose schedule_to_start or schedule_to_close has passed. */
+  timeOut(): Promise<UpkeepRound>;
   ensurePartitions(): Promise<void>;
   databaseTime(): Promise<Micros>;
 }

@@ -1,3 +1,4 @@
+import type { UpkeepCounts } from '../engine.ts';
 import type { Repository, UpkeepRound } from '../ports/repository.ts';
 import { UpkeepLoop } from './upkeep-loop.ts';
 
@@ -5,16 +6,17 @@ import { UpkeepLoop } from './upkeep-loop.ts';
 const PARTITION_INTERVAL_MS = 3_600_000;
 
 export interface UpkeepParts {
-  readonly repository: Pick<Repository, 'promoteDue' | 'expireLeases' | 'ensurePartitions'>;
+  readonly repository: Pick<Repository, 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions'>;
   readonly onRound: (round: UpkeepRound) => void;
   readonly onFailure: (what: string, error: unknown) => void;
 }
 
-/** What moves without anybody asking: due jobs become READY, lapsed leases end, partitions are made. */
+/** What moves without anybody asking: due jobs become READY, leases end, jobs that wait time out, partitions are made. */
 export class Upkeep {
   readonly #parts: UpkeepParts;
   readonly #promote: UpkeepLoop;
   readonly #expire: UpkeepLoop;
+  readonly #timeOut: UpkeepLoop;
   #partitions: NodeJS.Timeout | null = null;
 
   constructor(parts: UpkeepParts) {
@@ -22,7 +24,8 @@ export class Upkeep {
     const loop = (name: string, round: () => Promise<UpkeepRound>) =>
       new UpkeepLoop({ round, onRound: parts.onRound, onFailure: (error) => parts.onFailure(name, error) });
     this.#promote = loop('promote due jobs', parts.repository.promoteDue);
-    this.#expire = loop('expire leases', parts.repository.expireLeases);
+    this.#expire = loop('end leases', parts.repository.expireLeases);
+    this.#timeOut = loop('time out waiting jobs', parts.repository.timeOut);
   }
 
   /** Partitions first: nothing can be enqueued without them. */
@@ -34,6 +37,7 @@ export class Upkeep {
     }, PARTITION_INTERVAL_MS);
     this.#promote.start();
     this.#expire.start();
+    this.#timeOut.start();
   }
 
   /** A job is due in so many milliseconds. */
@@ -41,17 +45,32 @@ export class Upkeep {
     this.#promote.nudge(milliseconds);
   }
 
+  /** A lease ends in so many milliseconds. */
+  leaseEndsIn(milliseconds: number): void {
+    this.#expire.nudge(milliseconds);
+  }
+
   /** One round of each, now. */
-  async runNow(): Promise<{ readonly promoted: number; readonly expired: number }> {
-    const promoted = await this.#parts.repository.promoteDue();
-    this.#parts.onRound(promoted);
-    const expired = await this.#parts.repository.expireLeases();
-    this.#parts.onRound(expired);
-    return { promoted: promoted.count, expired: expired.count };
+  async runNow(): Promise<UpkeepCounts> {
+    const { repository, onRound } = this.#parts;
+    const promoted = await repository.promoteDue();
+    onRound(promoted);
+    const ended = await repository.expireLeases();
+    onRound(ended);
+    const waiting = await repository.timeOut();
+    onRound(waiting);
+    const { timedOut, cancelled, abandoned } = ended;
+    return {
+      promoted: promoted.count,
+      expired: ended.count - timedOut - cancelled - abandoned,
+      timedOut: timedOut + waiting.count,
+      cancelled,
+      abandoned,
+    };
   }
 
   async stop(): Promise<void> {
     if (this.#partitions !== null) clearInterval(this.#partitions);
-    await Promise.all([this.#promote.stop(), this.#expire.stop()]);
+    await Promise.all([this.#promote.stop(), this.#expire.stop(), this.#timeOut.stop()]);
   }
 }

@@ -1,14 +1,15 @@
-/** The ends a worker can give its try: ack, fail, release; alone, or many in one call. */
+/** The ends a worker can give its try: ack, fail, release, suspend; alone, or many in one call. */
 import { RefusalError, type Refusal, type Result } from '../../domain/error.ts';
 import type { LeaseToken } from '../../domain/lease.ts';
-import type { Ack, Acked, Fail, Failed, Release, Released, Settled, Settlement } from '../engine.ts';
+import type { Ack, Acked, Fail, Failed, Release, Released, Settled, Settlement, Suspend } from '../engine.ts';
 import type { GroupCommit } from '../group-commit.ts';
-import type { AckItem, FailItem, FailOutcome, NotStarted, ReleaseItem, SettleOutcome } from '../ports/repository.ts';
+import type { AckItem, FailItem, FailOutcome, NotStarted, ReleaseItem, SettleOutcome, SuspendItem } from '../ports/repository.ts';
 
 export interface SettleParts {
   readonly acks: GroupCommit<AckItem, SettleOutcome>;
   readonly fails: GroupCommit<FailItem, FailOutcome>;
   readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
+  readonly suspends: GroupCommit<SuspendItem, SettleOutcome>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -28,14 +29,19 @@ export async function release(parts: SettleParts, command: Release): Promise<Res
   return only(await releaseAll(parts, [command]));
 }
 
+export async function suspend(parts: SettleParts, command: Suspend): Promise<Result<Acked>> {
+  return only(await suspendAll(parts, [command]));
+}
+
 /** Positional; settlements of one kind are committed together, and none decides over another. */
 export async function settle(parts: SettleParts, settlements: readonly Settlement[]): Promise<readonly Settled[]> {
   const of = <Kind extends Settlement['kind']>(kind: Kind) =>
     settlements.filter((one): one is Extract<Settlement, { readonly kind: Kind }> => one.kind === kind);
-  const [acks, fails, releases] = await Promise.all([
+  const [acks, fails, releases, suspends] = await Promise.all([
     atTheirPlace(of('ack'), (commands) => ackAll(parts, commands)),
     atTheirPlace(of('fail'), (commands) => failAll(parts, commands)),
     atTheirPlace(of('release'), (commands) => releaseAll(parts, commands)),
+    atTheirPlace(of('suspend'), (commands) => suspendAll(parts, commands)),
   ]);
   return settlements.map((settlement): Settled => {
     switch (settlement.kind) {
@@ -45,6 +51,8 @@ export async function settle(parts: SettleParts, settlements: readonly Settlemen
         return settled('fail', next(fails));
       case 'release':
         return settled('release', next(releases));
+      case 'suspend':
+        return settled('suspend', next(suspends));
       case 'refused':
         return settlement;
     }
@@ -52,15 +60,21 @@ export async function settle(parts: SettleParts, settlements: readonly Settlemen
 }
 
 function ackAll({ acks }: SettleParts, commands: readonly Ack[]): Promise<readonly Result<Acked>[]> {
+  return eachHeld(commands, { lost: LEASE_LOST, submit: (held) => acks.submitMany(held), answer: (outcome) => acked(outcome, 'ack') });
+}
+
+function suspendAll({ suspends }: SettleParts, commands: readonly Suspend[]): Promise<readonly Result<Acked>[]> {
   return eachHeld(commands, {
     lost: LEASE_LOST,
-    submit: (held) => acks.submitMany(held),
-    answer: (outcome) => {
-      if (outcome.kind === 'lease_lost') return LEASE_LOST;
-      if (outcome.kind === 'not_started') return refuseUnstarted(outcome, 'ack');
-      return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } };
-    },
+    submit: (held) => suspends.submitMany(held),
+    answer: (outcome) => acked(outcome, 'suspend'),
   });
+}
+
+function acked(outcome: SettleOutcome, action: string): Result<Acked> {
+  if (outcome.kind === 'lease_lost') return LEASE_LOST;
+  if (outcome.kind === 'not_started') return refuseUnstarted(outcome, action);
+  return { ok: true, value: { job: outcome.job, outcome: applied(outcome.kind) } };
 }
 
 function failAll({ fails, random }: SettleParts, commands: readonly Fail[]): Promise<readonly Result<Failed>[]> {
@@ -113,7 +127,7 @@ async function atTheirPlace<Command, Value>(
   }
 }
 
-function settled<Kind extends 'ack' | 'fail' | 'release', Value>(kind: Kind, result: Result<Value>) {
+function settled<Kind extends 'ack' | 'fail' | 'release' | 'suspend', Value>(kind: Kind, result: Result<Value>) {
   return result.ok ? { kind, ...result.value } : { kind: 'refused' as const, refusal: result.refusal };
 }
 

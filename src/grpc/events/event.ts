@@ -1,7 +1,7 @@
-import type { EventDetail, JobEvent } from '../../domain/event.ts';
+import type { EventDetail, Evidence, JobEvent } from '../../domain/event.ts';
 import { CUSTOM_EVENT_TYPE } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Event } from '../../../gen/stint/v1/event.ts';
+import type { Event, ExternalEvidence } from '../../../gen/stint/v1/event.ts';
 import { optionalTimestamp, timestamp, wireFailure, wireState } from '../encode.ts';
 import type { Fields } from '../fields.ts';
 
@@ -48,11 +48,45 @@ function wireDetail(detail: EventDetail): Event['detail'] {
       const { failure, retryAt, nextAttempt } = detail;
       return { $case: 'retryScheduled', retryScheduled: { failure: wireFailure(failure), retryAt: timestamp(retryAt), nextAttempt } };
     }
-    case 'succeeded':
-      return { $case: 'succeeded', succeeded: { evidence: undefined } };
-    case 'failed': {
-      const { failure, deadLettered } = detail;
-      return { $case: 'failed', failed: { failure: wireFailure(failure), deadLettered, evidence: undefined } };
+    case 'suspended':
+      return { $case: 'suspended', suspended: { reason: detail.reason } };
+    case 'resumed':
+      return { $case: 'resumed', resumed: { reason: detail.reason } };
+    case 'retried':
+      return { $case: 'retried', retried: { reason: detail.reason } };
+    case 'cancel_requested': {
+      const { reason, cancelDeadline } = detail;
+      return { $case: 'cancelRequested', cancelRequested: { reason, cancelDeadline: timestamp(cancelDeadline) } };
     }
+    case 'abandon_requested':
+      return { $case: 'abandonRequested', abandonRequested: { reason: detail.reason } };
+    case 'updated': {
+      const { priority, runAt } = detail.change;
+      return { $case: 'updated', updated: { priority, runAt: optionalTimestamp(runAt ?? null) } };
+    }
+    default:
+      return wireEnd(detail);
   }
+}
+
+function wireEnd(detail: Extract<EventDetail, { readonly type: TerminalEventType }>): Event['detail'] {
+  switch (detail.type) {
+    case 'succeeded':
+      return { $case: 'succeeded', succeeded: { evidence: wireEvidence(detail.evidence) } };
+    case 'failed': {
+      const { failure, deadLettered, evidence } = detail;
+      return { $case: 'failed', failed: { failure: wireFailure(failure), deadLettered, evidence: wireEvidence(evidence) } };
+    }
+    case 'cancelled':
+      return { $case: 'cancelled', cancelled: { reason: detail.reason, evidence: wireEvidence(detail.evidence) } };
+    case 'abandoned':
+      return { $case: 'abandoned', abandoned: { reason: detail.reason, failure: wireFailure(detail.failure) } };
+  }
+}
+
+type TerminalEventType = 'succeeded' | 'failed' | 'cancelled' | 'abandoned';
+
+function wireEvidence(evidence: Evidence | null): ExternalEvidence | undefined {
+  if (evidence === null) return undefined;
+  return { authority: evidence.authority, data: Buffer.from(evidence.data), contentType: evidence.contentType };
 }

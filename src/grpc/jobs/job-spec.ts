@@ -1,12 +1,19 @@
 import type { Idempotency, JobSpec } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Disposition, IdempotencyScope, type JobSpec as WireJobSpec, OnDuplicate } from '../../../gen/stint/v1/job.ts';
-import { readContentType, readJobId, readKey, readRetryPolicy } from '../decode.ts';
+import { PRIORITY, readContentType, readJobId, readKey, readRetryPolicy } from '../decode.ts';
 import type { Fields } from '../fields.ts';
 
-const PRIORITY = { min: -(2 ** 31), max: 2 ** 31 - 1 };
-
 const IDEMPOTENCY_TTL_MS = { min: 1_000, max: LIMITS.delayMs };
+
+const TIMEOUT_MS = { min: 1, max: LIMITS.delayMs };
+
+const DISPOSITIONS: Readonly<Record<number, JobSpec['disposition']>> = {
+  [Disposition.UNSPECIFIED]: 'RERUNNABLE',
+  [Disposition.RERUNNABLE]: 'RERUNNABLE',
+  [Disposition.OWNER_BOUND]: 'OWNER_BOUND',
+  [Disposition.EXTERNALLY_OWNED]: 'EXTERNALLY_OWNED',
+};
 
 const SCOPES: Readonly<Record<number, Idempotency['scope']>> = {
   [IdempotencyScope.UNSPECIFIED]: 'RETAINED',
@@ -37,16 +44,32 @@ export function readJobSpec(fields: Fields, spec: WireJobSpec): JobSpec {
     priority: fields.integer('priority', spec.priority, PRIORITY),
     runAt: fields.instant('run_at', spec.runAt),
     retry: readRetryPolicy(fields, spec.retry),
+    ...readCourse(fields, spec),
   };
 }
 
 function refuseUnserved(fields: Fields, spec: WireJobSpec): void {
-  fields.unserved('timeouts', spec.timeouts !== undefined);
   fields.unserved('concurrency_key', spec.concurrencyKey !== '');
   fields.unserved('fairness_key', spec.fairnessKey !== '');
-  fields.unserved('disposition', spec.disposition !== Disposition.UNSPECIFIED && spec.disposition !== Disposition.RERUNNABLE);
   fields.unserved('parent_job_id', spec.parentJobId !== '');
   fields.unserved('depends_on', spec.dependsOn.length > 0);
+}
+
+/** Who may end it, and how long the parts of its life may take. */
+function readCourse(fields: Fields, spec: WireJobSpec): Pick<JobSpec, 'disposition' | 'timeouts'> {
+  const disposition = fields.choice('disposition', spec.disposition, DISPOSITIONS, 'RERUNNABLE');
+  const within = fields.within('timeouts');
+  const timeouts = {
+    scheduleToStartMs: within.durationMs('schedule_to_start', spec.timeouts?.scheduleToStart, TIMEOUT_MS),
+    startToCloseMs: within.durationMs('start_to_close', spec.timeouts?.startToClose, TIMEOUT_MS),
+    scheduleToCloseMs: within.durationMs('schedule_to_close', spec.timeouts?.scheduleToClose, TIMEOUT_MS),
+  };
+  if (disposition === 'EXTERNALLY_OWNED') {
+    const description = 'means nothing for a job that is never claimed';
+    if (timeouts.scheduleToStartMs !== null) within.refuse('schedule_to_start', description);
+    if (timeouts.startToCloseMs !== null) within.refuse('start_to_close', description);
+  }
+  return { disposition, timeouts };
 }
 
 function readIdempotency(parent: Fields, { idempotencyKey, idempotency }: WireJobSpec): Idempotency | null {

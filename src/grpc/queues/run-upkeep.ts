@@ -4,8 +4,15 @@ import type { MethodHandler } from '../service.ts';
 
 export function runUpkeep(engine: Engine): MethodHandler<typeof QueueServiceService.runUpkeep> {
   return async () => {
-    const { promoted, expired } = await engine.queues.runUpkeep();
-    return { ...NOTHING_DONE, promoted: BigInt(promoted), expired: BigInt(expired) };
+    const done = await engine.queues.runUpkeep();
+    return {
+      ...NOTHING_DONE,
+      promoted: BigInt(done.promoted),
+      expired: BigInt(done.expired),
+      timedOut: BigInt(done.timedOut),
+      cancelled: BigInt(done.cancelled),
+      abandoned: BigInt(done.abandoned),
+    };
   };
 }
 

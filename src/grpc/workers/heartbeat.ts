@@ -4,7 +4,7 @@ import type { Beat, Engine } from '../../engine/engine.ts';
 import type { HeartbeatOutcome } from '../../engine/ports/repository.ts';
 import { Directive, LeaseLostReason } from '../../../gen/stint/v1/lease.ts';
 import type { HeartbeatRequest, HeartbeatResult, LeaseRenewal, WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
-import { duration, timestamp } from '../encode.ts';
+import { duration, optionalTimestamp, timestamp } from '../encode.ts';
 import { decode, type Fields } from '../fields.ts';
 import type { MethodHandler } from '../service.ts';
 
@@ -34,8 +34,8 @@ function wireOutcome(outcome: HeartbeatOutcome): HeartbeatResult {
   const renewed = {
     expiresAt: timestamp(outcome.expiresAt),
     ttl: duration(outcome.ttlMs),
-    directive: Directive.CONTINUE,
-    cancelDeadline: undefined,
+    directive: outcome.cancelDeadline === null ? Directive.CONTINUE : Directive.CANCEL,
+    cancelDeadline: optionalTimestamp(outcome.cancelDeadline),
   };
   return { result: { $case: 'renewed', renewed } };
 }

@@ -6,7 +6,7 @@ import { decode, decodeItem, type Fields } from '../fields.ts';
 import { JobBudget } from '../response-bound.ts';
 import type { MethodHandler } from '../service.ts';
 import { refusalStatus } from '../status.ts';
-import { type EncodeJob, readAck, readFail, readRelease, wireAcked, wireFailed, wireReleased } from './settlement.ts';
+import { type EncodeJob, readAck, readFail, readRelease, readSuspend, wireAcked, wireFailed, wireReleased } from './settlement.ts';
 
 export function settle(engine: Engine): MethodHandler<typeof WorkerServiceService.settle> {
   return async ({ settlements }) => {
@@ -35,7 +35,7 @@ function readSettlement(fields: Fields, { leaseToken, action }: WireSettlement):
     case 'release':
       return { kind: 'release', token, ...readRelease(fields.within('release'), action.release) };
     case 'suspend':
-      return fields.refuseUnserved('suspend');
+      return { kind: 'suspend', token, ...readSuspend(fields.within('suspend'), action.suspend) };
     case undefined:
       fields.refuse('action', 'is required: one of ack, fail, release, suspend');
       return fields.giveUp();
@@ -50,6 +50,8 @@ function wireSettled(settled: Settled, encodeJob: EncodeJob): SettleResult {
       return { result: { $case: 'fail', fail: wireFailed(settled, encodeJob) } };
     case 'release':
       return { result: { $case: 'release', release: wireReleased(settled, encodeJob) } };
+    case 'suspend':
+      return { result: { $case: 'suspend', suspend: wireAcked(settled, encodeJob) } };
     case 'refused':
       return { result: { $case: 'error', error: refusalStatus(settled.refusal) } };
   }

@@ -1,7 +1,8 @@
-/** The three settlements that are served, as messages: what their own RPCs and `Settle` have in common. */
+/** The settlements, as messages: what their own RPCs and `Settle` have in common. */
+import { formatDeadLetterId } from '../../domain/dead-letter.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Job } from '../../domain/job.ts';
-import type { Ack, Acked, Fail, Failed, Release, Released } from '../../engine/engine.ts';
+import type { Ack, Acked, Fail, Failed, Release, Released, Suspend } from '../../engine/engine.ts';
 import type { Job as WireJob } from '../../../gen/stint/v1/job.ts';
 import {
   type AckResponse,
@@ -11,6 +12,8 @@ import {
   type ReleaseResponse,
   type ReleaseSettlement,
   SettlementOutcome,
+  type SuspendResponse,
+  type SuspendSettlement,
 } from '../../../gen/stint/v1/worker_service.ts';
 import { readContentType, readFailure } from '../decode.ts';
 import { timestamp } from '../encode.ts';
@@ -33,10 +36,18 @@ export function readRelease(fields: Fields, { delay }: ReleaseSettlement): Omit<
   return { delayMs: fields.durationMs('delay', delay, DELAY_MS) ?? 0 };
 }
 
+export function readSuspend(fields: Fields, { checkpoint, reason }: SuspendSettlement): Omit<Suspend, 'token'> {
+  return {
+    checkpoint: checkpoint === undefined ? null : fields.bytes('checkpoint', checkpoint, LIMITS.checkpointBytes),
+    reason: fields.text('reason', reason, LIMITS.reasonBytes),
+  };
+}
+
 /** How the job of an answer is put: whole where it is the only one. */
 export type EncodeJob = (job: Job) => WireJob;
 
-export function wireAcked({ job, outcome }: Acked, encodeJob: EncodeJob): AckResponse {
+/** Of an ack, and alike of a suspension. */
+export function wireAcked({ job, outcome }: Acked, encodeJob: EncodeJob): AckResponse & SuspendResponse {
   return { job: encodeJob(job), outcome: SettlementOutcome[outcome] };
 }
 
@@ -56,13 +67,10 @@ function consequence({ job, decision }: Failed): FailResponse['consequence'] {
       return { $case: 'retryScheduled', retryScheduled: { nextAttempt, retryAt: timestamp(retryAt) } };
     }
     case 'dead_lettered':
-      return { $case: 'deadLettered', deadLettered: { deadLetterId: deadLetterId(job) } };
+      return { $case: 'deadLettered', deadLettered: { deadLetterId: formatDeadLetterId({ jobId: job.jobId, life: decision.life }) } };
     case 'failed':
       return { $case: 'failed', failed: {} };
+    case 'cancelled':
+      return { $case: 'cancelled', cancelled: {} };
   }
-}
-
-/** A life fails once, so it names its dead letter. */
-function deadLetterId({ jobId, life }: Job): string {
-  return `${jobId}.${life}`;
 }

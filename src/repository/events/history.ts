@@ -3,34 +3,41 @@
  * the journal told; a test holds the two equal.
  */
 import { sql } from 'drizzle-orm';
-import { EVENT_CODES, stateAfter, type EventDetail, type JobEvent } from '../../domain/event.ts';
+import { EVENT_CODES, stateAfter, type JobEvent } from '../../domain/event.ts';
 import type { Holding } from '../../domain/history.ts';
 import type { JobId } from '../../domain/job.ts';
 import type { History } from '../../engine/ports/repository.ts';
 import { plainArray } from '../array.ts';
 import type { Run } from '../database.ts';
 import { jobOfX } from '../job-record.ts';
-import { parseState, places, position } from '../jobs/get-jobs.ts';
-import { bool, int, int8, instant, instantOrNull, jobId, parseFailure, text, type Row } from '../row.ts';
+import { parseDetail } from '../detail.ts';
+import { endedDetail } from '../ended-try.ts';
+import { parseState, places } from '../jobs/get-jobs.ts';
+import { position } from '../jobs/position.ts';
+import { int, int8, instant, jobId, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** Every event of job `x.job` with a sequence above `x.after`, in no order. */
+/** Every event of job `x.job` with a sequence above `x.after`, in no order. `detail` as in the journal. */
 const facts = sql`
-  select 1::bigint as seq, ${EVENT_CODES.enqueued} as type, j.created_at as at, 1 as life, 0 as attempt, 0::bigint as fence, '' as worker,
-         case when j.ord is null then j.run_at end as due_at, null::jsonb as failure, false as dead_lettered
+  select 1::bigint as seq, ${EVENT_CODES.enqueued}::smallint as type, j.created_at as at, 1 as life, 0 as attempt, 0::bigint as fence, '' as worker,
+         jsonb_strip_nulls(jsonb_build_object('t', nullif(j.type, ''), 'p', -j.rank,
+           'r', case when j.ord is null then (extract(epoch from j.run_at) * 1000000)::bigint end))::text as detail
   union all
-  select e.seq, e.type, e.at, e.life, e.attempt, e.fence, '', null, null, false
+  select e.seq, e.type, e.at, e.life, e.attempt, e.fence, coalesce(e.worker, ''), e.detail
     from stint.job_event e where e.shard = ${shard} and e.job = x.job and e.seq > x.after
   union all
-  select t.seq, t.type, t.at, a.life, t.attempt, t.fence, a.worker, t.due_at, t.failure, a.dead_lettered
+  select t.seq, t.type, t.finished_at, t.life, t.attempt, t.fence, '', t.detail
+    from stint.terminal t where t.shard = ${shard} and t.job = x.job and t.detail is not null
+  union all
+  select t.seq, t.type, t.at, a.life, t.attempt, a.fence, a.worker, t.detail
     from (select a.* from stint.attempt a where a.shard = ${shard} and a.job = x.job and a.ended_seq > x.after) a
     cross join lateral (values
-      (a.claimed_seq, ${EVENT_CODES.claimed}::smallint, a.claimed_at, a.attempt, a.fence, null::timestamptz, null::jsonb),
-      (a.started_seq, ${EVENT_CODES.started}::smallint, a.started_at, a.attempt, a.fence, null, null),
-      (a.ended_seq, a.ended_type, a.ended_at, case when a.refunded then a.attempt - 1 else a.attempt end, a.fence, a.due_at, a.failure)
-    ) t(seq, type, at, attempt, fence, due_at, failure) where t.seq is not null
+      (a.claimed_seq, ${EVENT_CODES.claimed}::smallint, a.claimed_at, a.attempt, null::text),
+      (a.started_seq, ${EVENT_CODES.started}::smallint, a.started_at, a.attempt, null),
+      (a.ended_seq, a.ended_type, a.ended_at, case when a.refunded then a.attempt - 1 else a.attempt end, (${endedDetail(sql`a`)})::text)
+    ) t(seq, type, at, attempt, detail) where t.seq is not null
   union all
-  select t.seq, t.type, t.at, l.life, l.attempt, l.fence, l.worker, null, null, false
+  select t.seq, t.type, t.at, l.life, l.attempt, l.fence, l.worker, null
     from (select l.* from stint.lease l where l.shard = ${shard} and l.job = x.job) l
     cross join lateral (values
       (l.claimed_seq, ${EVENT_CODES.claimed}::smallint, l.claimed_at),
@@ -39,7 +46,7 @@ const facts = sql`
 
 const historyStatement = statement<'n' | 'jobs' | 'after' | 'limit'>(
   'history',
-  sql`select x.n, j.id as job_id, j.namespace, q.name as queue, j.type as job_type, j.rank,
+  sql`select x.n, j.id as job_id, j.namespace, q.name as queue,
       coalesce(j.max_attempts, q.max_attempts) as max_attempts, g.places, f.*
     from (select t.n, t.job, ${param('after')}::bigint as after from unnest(${param('n')}::int[], ${param('jobs')}::uuid[]) as t(n, job)) x
     ${jobOfX} ${position}
@@ -98,7 +105,7 @@ function parseHoldings(value: unknown): readonly Holding[] {
 }
 
 function parseEvent(row: Row): JobEvent {
-  const detail = parseDetail(row);
+  const detail = parseDetail(int(row, 'type'), textOrNull(row, 'detail'));
   return {
     namespace: text(row, 'namespace'),
     queue: text(row, 'queue'),
@@ -112,29 +119,4 @@ function parseEvent(row: Row): JobEvent {
     workerId: text(row, 'worker'),
     detail,
   };
-}
-
-function parseDetail(row: Row): EventDetail {
-  const code = int(row, 'type');
-  const dueAt = instantOrNull(row, 'due_at');
-  switch (code) {
-    case EVENT_CODES.enqueued:
-      return { type: 'enqueued', jobType: text(row, 'job_type'), priority: Number(-int8(row, 'rank')), runAt: dueAt };
-    case EVENT_CODES.ready:
-      return { type: 'ready' };
-    case EVENT_CODES.claimed:
-      return { type: 'claimed' };
-    case EVENT_CODES.started:
-      return { type: 'started' };
-    case EVENT_CODES.released:
-      return { type: 'released', runAt: dueAt };
-    case EVENT_CODES.retry_scheduled:
-      return { type: 'retry_scheduled', failure: parseFailure(row['failure']), retryAt: dueAt ?? 0, nextAttempt: int(row, 'attempt') + 1 };
-    case EVENT_CODES.succeeded:
-      return { type: 'succeeded' };
-    case EVENT_CODES.failed:
-      return { type: 'failed', failure: parseFailure(row['failure']), deadLettered: bool(row, 'dead_lettered') };
-    default:
-      throw new Error(`a job has an event of code ${code}, unknown to this version`);
-  }
 }

@@ -126,5 +126,7 @@ function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Fresh): Job {
     headers: spec.headers,
     workerId: '',
     leaseExpiresAt: null,
+    disposition: spec.disposition,
+    asked: null,
   };
 }

@@ -4,7 +4,7 @@
  */
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import { jobSizeBytes, type Micros } from '../../domain/job.ts';
+import { DISPOSITION_CODES, jobSizeBytes, type Micros } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
 import { byteaArray, plainArray, textArray } from '../array.ts';
 import { clockOfQueues, epochsOf } from '../clock.ts';
@@ -12,6 +12,7 @@ import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
 import { instant, instantLiteral, int, type Row } from '../row.ts';
 import { param, shard, statement, type Value } from '../statement.ts';
+import { carried, DEFERRED, intoReady } from '../tokens.ts';
 
 /** The row of `item` in the batch, in arrival order: positions are drawn in it, so a batch is FIFO in itself. */
 const input = sql`i as materialized (
@@ -23,10 +24,11 @@ const input = sql`i as materialized (
       ${param('keys')}::text[], ${param('untilTerminal')}::boolean[], ${param('ttlMs')}::bigint[], ${param('sizes')}::int[],
       ${param('maxAttempts')}::int[], ${param('initialBackoffMs')}::bigint[], ${param('multipliers')}::float8[],
       ${param('maxBackoffMs')}::bigint[], ${param('jitters')}::boolean[], ${param('nonRetryableCodes')}::text[],
-      ${param('payloads')}::bytea[], ${param('details')}::text[], ${param('scheduledDetails')}::text[])
+      ${param('payloads')}::bytea[], ${param('details')}::text[], ${param('scheduledDetails')}::text[], ${param('dispositions')}::smallint[],
+      ${param('startMs')}::bigint[], ${param('runMs')}::bigint[], ${param('closeMs')}::bigint[])
       as t(n, id, client_minted, namespace, queue_id, type, rank, run_at, digest, content_type, headers, labels, key,
            until_terminal, ttl_ms, size, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter,
-           non_retryable_codes, payload, detail, scheduled_detail)
+           non_retryable_codes, payload, detail, scheduled_detail, disposition, start_ms, run_ms, close_ms)
       order by n offset 0) b)`;
 
 /** Keys in key order and records in id order: opposite orders deadlock. Of equal keys the first in the batch wins. */
@@ -40,26 +42,31 @@ const records = sql`k as (
   returning job),
 j as (
   insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, run_at, created_at, digest, content_type, headers,
-      labels, idempotency_key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload)
+      labels, idempotency_key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload,
+      disposition, start_ms, run_ms, close_ms)
   select ${shard}, id, namespace, queue_id, type, rank, ord, run_at, c.now, digest, content_type, headers::jsonb,
-      labels::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload
+      labels::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload,
+      disposition, start_ms, run_ms, close_ms
     from i, c
    where key is null or id in (select job from k)
    order by id
   on conflict (shard, id) do nothing
   returning id),
-f as materialized (select i.* from i where id in (select id from j))`;
+f as materialized (
+  select i.*, i.id as job, 1 as life, 0 as attempt, 0::bigint as fence, 1::bigint as seq, 0 as releases, false as checkpointed,
+      i.disposition = ${DISPOSITION_CODES.EXTERNALLY_OWNED} as external, c.now + i.close_ms * interval '1 millisecond' as life_until
+    from i, c where i.id in (select id from j)),
+fr as materialized (select * from f where ord is not null)`;
 
 /** A key won for a record that lost its id meanwhile would point at a stranger: undo, and look again. */
 const orphanedKey = sql`o as materialized (
   select stint.retry_statement() from k where job not in (select id from j))`;
 
-const tokens = sql`r as (
-  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
-  select ${shard}, queue_id, rank, ord, id, 0, 0, 1, 1, 0, size, false from f where ord is not null),
+const tokens = sql`${intoReady(sql`fr`)},
 d as (
-  insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed)
-  select ${shard}, id, run_at, 1, queue_id, rank, 0, 0, 1, 1, 0, size, false from f where ord is null),
+  insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
+  select ${shard}, job, run_at, case when external then ${DEFERRED.scheduledExternal} else ${DEFERRED.scheduled} end, queue_id, rank,
+      attempt, fence, life, seq, releases, ${carried} from f where ord is null),
 e as (
   insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details)
   select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued} order by n), array_agg(id order by n),
@@ -94,7 +101,11 @@ type EnqueueParam =
   | 'nonRetryableCodes'
   | 'payloads'
   | 'details'
-  | 'scheduledDetails';
+  | 'scheduledDetails'
+  | 'dispositions'
+  | 'startMs'
+  | 'runMs'
+  | 'closeMs';
 
 const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
@@ -158,5 +169,9 @@ function columns(items: readonly EnqueueItem[]): Record<Exclude<EnqueueParam, 'n
     payloads: byteaArray(items.map((item) => item.spec.payload)),
     details: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, null)),
     scheduledDetails: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, item.spec.runAt)),
+    dispositions: plain((item) => DISPOSITION_CODES[item.spec.disposition]),
+    startMs: plain((item) => item.spec.timeouts.scheduleToStartMs),
+    runMs: plain((item) => item.spec.timeouts.startToCloseMs),
+    closeMs: plain((item) => item.spec.timeouts.scheduleToCloseMs),
   };
 }

@@ -18,7 +18,7 @@ const findDuplicatesStatement = statement<'now' | 'epochs' | 'n' | 'ids' | 'queu
       select job.id as job, false as by_key, false as free, 0 as preference from stint.job where job.shard = ${shard} and job.id = i.id
       union all
       select m.job, true, coalesce(m.expires_at <= c.now, false)
-          or (m.until_terminal and exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = m.job))
+          or (m.until_terminal and exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = m.job and t.life >= m.life))
           or not exists (select 1 from stint.job p where p.shard = ${shard} and p.id = m.job), 1
         from stint.idem m where m.shard = ${shard} and m.queue_id = i.queue_id and m.key = i.key
       order by preference limit 1) d

@@ -8,7 +8,7 @@ import type { JobId } from '../../domain/job.ts';
 import type { InvariantPage } from '../../engine/ports/repository.ts';
 import type { Run } from '../database.ts';
 import { jobFacts } from '../events/history.ts';
-import { position } from '../jobs/get-jobs.ts';
+import { position } from '../jobs/position.ts';
 import { bool, jobId, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
@@ -41,7 +41,7 @@ const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
    order by x.queue_id, x.rank, x.ord`,
 );
 
-/** The next leased and deferred tokens, by primary key; stray where there is no job. */
+/** The next leased, deferred and parked tokens, by primary key; stray where there is no job. */
 const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
   'stray-held',
   sql`select x.job, x.job::text as key, q.namespace = ${param('namespace')}::text and not exists (
@@ -50,6 +50,8 @@ const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
       select * from (select job, queue_id from stint.lease where shard = ${shard} and job > ${param('after')}::uuid order by job limit ${param('limit')}::int) l
       union all
       select * from (select job, queue_id from stint.deferred where shard = ${shard} and job > ${param('after')}::uuid order by job limit ${param('limit')}::int) d
+      union all
+      select * from (select job, queue_id from stint.parked where shard = ${shard} and job > ${param('after')}::uuid order by job limit ${param('limit')}::int) k
       order by job limit ${param('limit')}::int) x
     cross join lateral (select namespace from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
    order by x.job`,

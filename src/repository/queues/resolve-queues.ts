@@ -3,11 +3,12 @@ import type { Queue, QueueName } from '../../domain/queue.ts';
 import { queueKey } from '../../domain/queue.ts';
 import { plainArray, textArray } from '../array.ts';
 import type { Run } from '../database.ts';
-import { bool, float, int, text, type Row } from '../row.ts';
+import { bool, float, int, type Row, text, textOrNull } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
 const columns = sql`q.id, stint.current_epoch(${shard}) as epoch, q.namespace, q.name, q.lease_duration_ms, q.lease_grace_ms, q.cancellation_budget_ms, q.max_attempts,
-  q.initial_backoff_ms, q.multiplier, q.max_backoff_ms, q.jitter, to_jsonb(q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled`;
+  q.initial_backoff_ms, q.multiplier, q.max_backoff_ms, q.jitter, to_jsonb(q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled, q.dead_letter_payload_bytes,
+  (select d.name from stint.queue d where d.shard = ${shard} and d.id = q.dead_letter_queue_id) as dead_letter_queue`;
 
 const resolveQueuesStatement = statement<'namespaces' | 'names'>(
   'resolve-queues',
@@ -74,5 +75,7 @@ function parseQueue(row: Row): Queue {
       nonRetryableCodes: Array.isArray(codes) ? codes.map(String) : [],
     },
     deadLetterEnabled: bool(row, 'dead_letter_enabled'),
+    deadLetterQueue: textOrNull(row, 'dead_letter_queue') ?? '',
+    deadLetterPayloadBytes: int(row, 'dead_letter_payload_bytes'),
   };
 }

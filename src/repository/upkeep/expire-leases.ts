@@ -1,41 +1,92 @@
-import { sql } from 'drizzle-orm';
-import type { UpkeepRound } from '../../engine/ports/repository.ts';
+import { sql, type SQL } from 'drizzle-orm';
+import { DISPOSITION_CODES } from '../../domain/job.ts';
+import { EVENT_CODES } from '../../domain/event.ts';
+import { LEASE_EXPIRED, SCHEDULE_TO_CLOSE, START_TO_CLOSE } from '../../domain/lease.ts';
+import type { LeaseRound } from '../../engine/ports/repository.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedByFailure } from '../ended-by-failure.ts';
-import { deleteHeld } from '../held-leases.ts';
+import { endedTry } from '../ended-try.ts';
+import { deleteHeld, leaseEnd } from '../held-leases.ts';
+import { failureJson, int } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** Failure code of a try whose lease ran out. */
-const LEASE_EXPIRED_CODE = 'stint.lease_expired';
+/** The cause is what came first: the instant at which the lease ended is that of the cause. */
+const failureOf = sql`case l.ended_at
+  when l.life_until then ${param('closeFailure')}::text::jsonb
+  when l.run_until then ${param('runFailure')}::text::jsonb
+  when l.cancel_deadline then null
+  else ${param('expiryFailure')}::text::jsonb end`;
+
+/** Lost for good: asked to be abandoned in this life, or owner-bound and started once. */
+const isAbandoned = sql`exists (
+    select 1 from stint.job_event e where e.shard = ${shard} and e.job = l.job and e.life = l.life and e.type = ${EVENT_CODES.abandon_requested})
+  or (l.started_at is not null or exists (
+      select 1 from stint.attempt b where b.shard = ${shard} and b.job = l.job and b.life = l.life and b.started_at is not null))
+    and exists (select 1 from stint.job o where o.shard = ${shard} and o.id = l.job and o.disposition = ${DISPOSITION_CODES.OWNER_BOUND})`;
 
 /**
- * Leases past expiry and grace end their try as a retryable failure; a worker that dies spends its attempt. Reads the
- * whole of `lease`: an index on `until` would cost every heartbeat its HOT update, and in-flight rows are few.
+ * Leases that have ended end their try: as a retryable failure where nobody renewed them (a worker that dies spends its attempt) or the
+ * try timed out, for good where the life did; CANCELLED once that was asked for; ABANDONED where the job must not run again.
  */
-const expireLeasesStatement = statement<'now' | 'limit' | 'jitterFactors' | 'failure'>(
-  'expire-leases',
-  sql`with ${clock},
+const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock},
   m as materialized (
-    select l.*, ${param('failure')}::text::jsonb as failure, ${param('failure')}::text::jsonb ->> 'code' as failure_code, true as retryable,
-        null::bigint as retry_after_ms, (${param('jitterFactors')}::float8[])[(row_number() over ())::int] as jitter_factor, null::text as settlement
+    select l.*, f.failure, f.failure ->> 'code' as failure_code, l.life_until is distinct from l.ended_at as retryable,
+        null::bigint as retry_after_ms, (${param('jitterFactors')}::float8[])[(row_number() over ())::int] as jitter_factor, null::text as settlement,
+        case when l.cancel_deadline is not null then ${EVENT_CODES.cancelled}
+          when l.life_until is distinct from l.ended_at and (${isAbandoned}) then ${EVENT_CODES.abandoned} end as fate
       from c cross join lateral (
-        select * from stint.lease l
-         where l.shard = ${shard} and l.until + l.grace_ms * interval '1 millisecond' <= c.now
-         limit ${param('limit')}::int for update skip locked) l),
+        select l.*, ${leaseEnd} as ended_at from stint.lease l
+         where l.shard = ${shard} and ${leaseEnd} <= c.now and ${candidates}
+         limit ${param('limit')}::int for update skip locked) l
+      cross join lateral (select ${failureOf} as failure) f),
   ${deleteHeld},
-  ${endedByFailure(sql`m`)}
-  select c.now, (select count(*)::int from v) as count, '[]'::jsonb as ready_queues,
-      (select min(l.until + l.grace_ms * interval '1 millisecond') from stint.lease l
-        where l.shard = ${shard} and l.until + l.grace_ms * interval '1 millisecond' > c.now) as next_due_at
-    from c`,
+  ${endedTry(sql`m`)}
+  select c.now, '[]'::jsonb as ready_queues, n.*,
+      ${nextDueAt} as next_due_at
+    from c cross join (
+      select count(*)::int as count, count(*) filter (where ended_type = ${EVENT_CODES.cancelled})::int as cancelled,
+             count(*) filter (where ended_type = ${EVENT_CODES.abandoned})::int as abandoned,
+             count(*) filter (where fate is null and ended_at in (run_until, life_until))::int as timed_out
+        from v) n`;
+
+type ExpireParam = 'now' | 'limit' | 'jitterFactors' | 'expiryFailure' | 'runFailure' | 'closeFailure';
+
+/** Reads the whole of `lease`: an index on its end would cost every heartbeat its HOT update, and in-flight rows are few. */
+const expireLeasesStatement = statement<ExpireParam>(
+  'expire-leases',
+  expireText(sql`true`, sql`(select min(${leaseEnd}) from stint.lease l where l.shard = ${shard} and ${leaseEnd} > c.now)`),
 );
 
-export async function expireLeases(run: Run, now: string | null, limit: number, jitterFactor: () => number): Promise<UpkeepRound> {
+/** By primary key. */
+const expireTheseStatement = statement<ExpireParam | 'jobs'>(
+  'expire-these',
+  expireText(sql`l.job = any(${param('jobs')}::uuid[])`, sql`null::timestamptz`),
+);
+
+const FAILURES = {
+  expiryFailure: JSON.stringify(failureJson(LEASE_EXPIRED)),
+  runFailure: JSON.stringify(failureJson(START_TO_CLOSE)),
+  closeFailure: JSON.stringify(failureJson(SCHEDULE_TO_CLOSE)),
+};
+
+export async function expireLeases(run: Run, now: string | null, limit: number, jitterFactor: () => number): Promise<LeaseRound> {
   // One for each: leases that lapse together must not come back together.
   const jitterFactors = plainArray(Array.from({ length: limit }, jitterFactor));
-  const failure = JSON.stringify({ code: LEASE_EXPIRED_CODE, message: 'the lease expired before the attempt was settled' });
-  return parseRound(await run(expireLeasesStatement, { now, limit, jitterFactors, failure }), limit);
+  const rows = await run(expireLeasesStatement, { now, limit, jitterFactors, ...FAILURES });
+  const [row] = rows;
+  if (row === undefined) throw new Error('a round of upkeep answered nothing');
+  return {
+    ...parseRound(rows, limit),
+    timedOut: int(row, 'timed_out'),
+    cancelled: int(row, 'cancelled'),
+    abandoned: int(row, 'abandoned'),
+  };
+}
+
+/** Ends those of these jobs' leases that have ended already, now. */
+export async function expireThese(run: Run, now: string | null, jobs: readonly string[]): Promise<void> {
+  const jitterFactors = plainArray(jobs.map(() => 1));
+  await run(expireTheseStatement, { now, limit: jobs.length, jitterFactors, jobs: plainArray(jobs), ...FAILURES });
 }

@@ -5,6 +5,7 @@ import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { param, shard, statement } from '../statement.ts';
+import { DEFERRED, intoReady } from '../tokens.ts';
 
 /**
  * Due jobs become READY, in due order, each with a position of its own drawn in that order. Uses the index
@@ -18,17 +19,17 @@ const promoteDueStatement = statement<'now' | 'limit'>(
       select ctid from stint.deferred d where d.shard = ${shard} and d.due_at <= (select now from c)
        order by d.due_at, d.job limit ${param('limit')}::int for update skip locked)) returning *),
   p as materialized (
-    select o.*, nextval('stint.job_ord') as ord from (select * from due order by due_at, job offset 0) o),
-  r as (
-    insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
-    select ${shard}, queue_id, rank, ord, job, attempt, fence, life, seq + 1, releases, size, checkpointed from p),
+    select o.shard, o.job, o.queue_id, o.rank, o.attempt, o.fence, o.life, o.seq + 1 as seq, o.releases, o.size, o.checkpointed, o.start_ms,
+        o.run_ms, o.life_until, o.kind = ${DEFERRED.scheduledExternal} as external, nextval('stint.job_ord') as ord
+      from (select * from due order by due_at, job offset 0) o),
+  ${intoReady(sql`p`)},
   h as (
     insert into stint.job_event (shard, job, seq, type, at, life, attempt, fence, rank, ord)
-    select ${shard}, job, seq + 1, ${EVENT_CODES.ready}, c.now, life, attempt, fence, rank, ord from p cross join c),
+    select ${shard}, job, seq, ${EVENT_CODES.ready}, c.now, life, attempt, fence, rank, ord from p cross join c),
   e as (
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.ready} order by ord), array_agg(job order by ord),
-        array_agg(seq + 1 order by ord), array_agg(queue_id order by ord), array_agg(life order by ord),
+        array_agg(seq order by ord), array_agg(queue_id order by ord), array_agg(life order by ord),
         array_agg(attempt order by ord), array_agg(fence order by ord)
       from p cross join c group by c.epoch, c.now)
   select c.now, (select count(*)::int from p) as count,

@@ -5,7 +5,7 @@ import { byteaArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
@@ -33,7 +33,7 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.succeeded}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
         array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
       from m cross join c group by c.epoch, c.now)
-  select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, ${jobRecordColumns}
+  select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, x.rank as x_rank, c.now as finished_at, ${jobRecordColumns}, ${toldOfX}
     from m x cross join c ${jobOfX}`,
 );
 
@@ -59,6 +59,7 @@ function acked(row: Row, item: AckItem | undefined): SettleOutcome {
     kind: 'applied',
     job: wholeJob(parseJobRecord(row), {
       state: 'SUCCEEDED',
+      priority: Number(-int8(row, 'x_rank')),
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
       fence: int8(row, 'fence'),
@@ -70,6 +71,7 @@ function acked(row: Row, item: AckItem | undefined): SettleOutcome {
       failure: null,
       workerId: text(row, 'worker'),
       leaseExpiresAt: null,
+      asked: askedOrNull(row),
     }),
   };
 }

@@ -18,6 +18,7 @@ import type { Run } from '../database.ts';
 import { jobOfX } from '../job-record.ts';
 import { int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
+import { carried, inTime } from '../tokens.ts';
 
 /** Bytes before the last job of a response: that one may be of any size. */
 const ROOM_BYTES = LIMITS.responseBytes - LIMITS.payloadBytes;
@@ -31,7 +32,7 @@ const shareOfEach = sql`share as materialized (
       select count(*)::int from (
         select sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
           select r.rank, r.ord, r.size from stint.ready r
-           where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) h) w
+           where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit ${param('wanted')}::int) h) w
        where w.before < ${ROOM_BYTES}) as lim
     from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
 
@@ -42,7 +43,7 @@ const shareOfMany = sql`share as materialized (
       select u.* from unnest(${param('queueIds')}::int[]) as t(queue_id)
        cross join lateral (
          select r.queue_id, r.rank, r.ord, r.size from stint.ready r
-          where r.shard = ${shard} and r.queue_id = t.queue_id order by r.rank, r.ord limit ${param('wanted')}::int) u
+          where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit ${param('wanted')}::int) u
        order by u.rank, u.ord limit ${param('wanted')}::int) h) w
    where w.before < ${ROOM_BYTES}
    group by w.queue_id order by w.queue_id)`;
@@ -52,17 +53,18 @@ function claimText(share: SQL): SQL {
   picked as materialized (
     select x.* from share s cross join lateral (
       select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
-       where r.shard = ${shard} and r.queue_id = s.queue_id order by r.rank, r.ord limit s.lim for update skip locked) x),
+       where r.shard = ${shard} and r.queue_id = s.queue_id and ${inTime} order by r.rank, r.ord limit s.lim for update skip locked) x),
   fitting as materialized (
     select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked window o as (order by rank, ord)) w
      where total - size < ${ROOM_BYTES} and place <= ${param('wanted')}::int),
   taken as (
     delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
   given as materialized (
-    select k.n, s.slot, k.job, k.queue_id, k.rank, k.ord, k.life, k.releases, k.size, k.checkpointed, q.namespace,
+    select k.n, s.slot, k.job, k.queue_id, k.rank, k.ord, k.life, k.releases, k.size, k.checkpointed, k.start_ms, k.run_ms, k.life_until, q.namespace,
            q.lease_grace_ms as grace_ms, (${param('workers')}::text[])[s.slot] as worker,
            (${param('secrets')}::uuid[])[s.slot] as token, (${param('requests')}::text[])[s.slot] as request, d.duration_ms,
-           c.now + d.duration_ms * interval '1 millisecond' as until, c.now as claimed_at, k.seq + 1 as claimed_seq,
+           least(c.now + d.duration_ms * interval '1 millisecond', d.run_until, k.life_until) as until, d.run_until,
+           null::timestamptz as cancel_deadline, c.now as claimed_at, k.seq + 1 as claimed_seq,
            case when d.start then c.now end as started_at, case when d.start then k.seq + 2 end as started_seq,
            case when d.start then k.seq + 2 else k.seq + 1 end as seq, k.attempt + 1 as attempt,
            greatest(k.fence + 1, c.epoch::bigint << 32) as fence
@@ -71,12 +73,13 @@ function claimText(share: SQL): SQL {
       cross join lateral (select (${param('slotOf')}::int[])[k.n] as slot) s
       cross join lateral (select * from stint.queue where shard = ${shard} and id = k.queue_id offset 0) q
       cross join lateral (select coalesce((${param('durations')}::int[])[s.slot], q.lease_duration_ms) as duration_ms,
-                                 (${param('starts')}::boolean[])[s.slot] as start) d),
+                                 (${param('starts')}::boolean[])[s.slot] as start,
+                                 case when (${param('starts')}::boolean[])[s.slot] then c.now + k.run_ms * interval '1 millisecond' end as run_until) d),
   leased as (
     insert into stint.lease (shard, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
-        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, size, checkpointed)
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until)
     select ${shard}, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
-        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, size, checkpointed from given),
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until from given),
   e as (
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
     select ${shard}, c.epoch, c.now,

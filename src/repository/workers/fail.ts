@@ -1,13 +1,12 @@
 import { sql } from 'drizzle-orm';
-import { EVENT_CODES } from '../../domain/event.ts';
 import type { Job } from '../../domain/job.ts';
 import type { FailItem, FailOutcome } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedByFailure } from '../ended-by-failure.ts';
-import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
-import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { endedTry } from '../ended-try.ts';
+import { cancelledIfAsked, deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
+import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, statement } from '../statement.ts';
 import { settleBatch } from './settle-batch.ts';
@@ -21,12 +20,12 @@ const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' 
       ${param('retryAfterMs')}::bigint[], ${param('jitterFactors')}::float8[]`,
     extraColumns: sql`, failure_text, failure_code, retryable, retry_after_ms, jitter_factor`,
     condition: started,
-    derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement`,
+    derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement, ${cancelledIfAsked} as fate`,
   })},
   ${deleteHeld},
-  ${endedByFailure(sql`m`)}
+  ${endedTry(sql`m`)}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, x.due_at, x.dead_lettered,
-         case when x.retry then ${EVENT_CODES.retry_scheduled} else ${EVENT_CODES.failed} end as ended_type, ${jobRecordColumns}
+         x.ended_type, x.rank as x_rank, ${jobRecordColumns}, ${toldOfX}
     from v x cross join c ${jobOfX}`,
 );
 
@@ -52,15 +51,21 @@ export function failMany(run: Run, now: string | null, items: readonly FailItem[
 function failed(row: Row, item: FailItem | undefined): FailOutcome {
   if (item === undefined) throw new Error('the database failed an item that was not sent');
   const decision = parseDecision(row);
+  const record = parseJobRecord(row);
   const ended: Pick<Job, 'state' | 'runAt' | 'finishedAt'> =
     decision.kind === 'retry_scheduled'
       ? { state: 'RETRY_WAIT', runAt: decision.retryAt, finishedAt: null }
-      : { state: 'FAILED', runAt: instantOrNull(row, 'run_at'), finishedAt: instant(row, 'finished_at') };
+      : {
+          state: decision.kind === 'cancelled' ? 'CANCELLED' : 'FAILED',
+          runAt: record.runAt,
+          finishedAt: instant(row, 'finished_at'),
+        };
   return {
     kind: 'applied',
     decision,
-    job: wholeJob(parseJobRecord(row), {
+    job: wholeJob(record, {
       ...ended,
+      priority: Number(-int8(row, 'x_rank')),
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
       fence: int8(row, 'fence'),
@@ -71,6 +76,7 @@ function failed(row: Row, item: FailItem | undefined): FailOutcome {
       failure: item.failure,
       workerId: text(row, 'worker'),
       leaseExpiresAt: null,
+      asked: askedOrNull(row),
     }),
   };
 }

@@ -5,30 +5,34 @@ import { byteaArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
-import { int, instant } from '../row.ts';
+import { int, instant, instantOrNull } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { lossReasons } from './lost-lease.ts';
 
+/** Until when a lease is renewed. */
+const renewed = sql`least((select now from c) + duration_ms * interval '1 millisecond', cancel_deadline, run_until, life_until)`;
+
 /**
- * Heartbeat: the lease runs its whole duration again from now. Touches no indexed column, so the update stays on its
- * page (HOT). The first checkpoint of a job adds the largest one to its size, so that a claim's response stays bounded.
+ * Heartbeat: the lease runs its whole duration again from now, but not past its end. Touches no indexed column, so the update
+ * stays on its page (HOT). The first checkpoint of a job adds the largest one to its size, so that a claim's response stays bounded.
  */
 const heartbeatStatement = statement<HeldParam | 'checkpoints'>(
   'heartbeat',
   sql`with ${clock},
   ${heldLeases({ extraArrays: sql`, ${param('checkpoints')}::bytea[]`, extraColumns: sql`, checkpoint` })},
   u as (
-    update stint.lease set until = (select now from c) + duration_ms * interval '1 millisecond'
+    update stint.lease set until = ${renewed}
      where shard = ${shard} and job = any(array(select job from m where checkpoint is null))),
   k as (
-    update stint.lease set until = (select now from c) + duration_ms * interval '1 millisecond', checkpointed = true,
+    update stint.lease set until = ${renewed}, checkpointed = true,
         size = case when checkpointed then size else size + ${LIMITS.checkpointBytes} end
      where shard = ${shard} and job = any(array(select job from m where checkpoint is not null))),
   p as (
     insert into stint.checkpoint (shard, job, fence, data)
     select ${shard}, job, fence, checkpoint from m where checkpoint is not null
     on conflict (shard, job, fence) do update set data = excluded.data)
-  select m.n, m.duration_ms, c.now + m.duration_ms * interval '1 millisecond' as until from m cross join c`,
+  select t.*, floor(extract(epoch from t.until - c.now) * 1000)::int as ttl_ms from c cross join lateral (
+    select n, cancel_deadline, ${renewed} as until from m) t`,
 );
 
 export async function heartbeatMany(run: Run, now: string | null, items: readonly HeartbeatItem[]): Promise<readonly HeartbeatOutcome[]> {
@@ -48,7 +52,12 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
   for (const row of rows) {
     const item = beats[int(row, 'n')];
     if (item !== undefined)
-      outcomes.set(tokenKey(item), { kind: 'renewed', expiresAt: instant(row, 'until'), ttlMs: int(row, 'duration_ms') });
+      outcomes.set(tokenKey(item), {
+        kind: 'renewed',
+        expiresAt: instant(row, 'until'),
+        ttlMs: int(row, 'ttl_ms'),
+        cancelDeadline: instantOrNull(row, 'cancel_deadline'),
+      });
   }
   const lost = beats.filter((item) => !outcomes.has(tokenKey(item)));
   const reasons = await lossReasons(run, lost);

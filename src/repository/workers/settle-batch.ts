@@ -3,13 +3,13 @@ import type { FailDecision, LeaseLost, NotStarted, SettleItem } from '../../engi
 import type { Run } from '../database.ts';
 import { distinctSorted, placed, type Placed } from '../held-leases.ts';
 import { getJobs } from '../jobs/get-jobs.ts';
-import { settled } from './settled.ts';
+import { settled, type SettlementKind } from './settled.ts';
 
 /** Looks at leases that are held and yet were not found: each needs a start that commits just then. */
 const MAX_ROUNDS = 3;
 
 interface Settling<Item, Outcome> {
-  readonly settlement: 'ack' | 'fail' | 'release';
+  readonly settlement: SettlementKind;
   /** Changes the leases it finds and answers for those, by position. */
   readonly apply: (sent: readonly Placed<Item>[]) => Promise<ReadonlyMap<number, Outcome>>;
   readonly again: (job: Job, first: FailDecision) => Outcome;

@@ -15,18 +15,21 @@ import { param, shard, statement } from '../statement.ts';
 const settledStatement = statement<'now' | 'n' | 'jobs' | 'fences' | 'secrets' | 'settlement'>(
   'settled',
   sql`with ${clock}
-  select i.n, a.place, a.attempt, a.ended_type, a.due_at, a.dead_lettered
+  select i.n, a.place, a.attempt, a.life, a.ended_type, a.due_at, a.dead_lettered
     from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[])
         as i(n, job, fence, token)
     cross join c
     cross join lateral (
-      select 'ended' as place, a.attempt, a.ended_type, a.due_at, a.dead_lettered from stint.attempt a
+      select 'ended' as place, a.attempt, a.life, a.ended_type, a.due_at, a.dead_lettered from stint.attempt a
        where a.shard = ${shard} and a.job = i.job and a.fence = i.fence and a.token = i.token
          and a.settlement = ${param('settlement')}::text
       union all
-      select case when l.started_at is null then 'leased' else 'running' end, l.attempt, 0, null, false from stint.lease l
+      select case when l.started_at is null then 'leased' else 'running' end, l.attempt, l.life, 0, null, false from stint.lease l
        where l.shard = ${shard} and l.job = i.job and l.fence = i.fence and l.token = i.token and ${live}) a`,
 );
+
+/** As `attempt.settlement` tells it. */
+export type SettlementKind = 'ack' | 'fail' | 'release' | 'suspend';
 
 export type Settled =
   { readonly kind: 'settled'; readonly decision: FailDecision } | { readonly kind: 'not_started' } | { readonly kind: 'running' };
@@ -35,7 +38,7 @@ export type Settled =
 export async function settled(
   run: Run,
   now: string | null,
-  settlement: 'ack' | 'fail' | 'release',
+  settlement: SettlementKind,
   items: readonly SettleItem[],
 ): Promise<readonly (Settled | null)[]> {
   const rows = await run(settledStatement, {
@@ -59,10 +62,11 @@ function parseSettled(row: Row): Settled {
   return { kind: place === 'leased' ? 'not_started' : 'running' };
 }
 
-/** Reads `ended_type`, `due_at`, `attempt`, `dead_lettered` of an ended try. */
+/** Reads `ended_type`, `due_at`, `attempt`, `life`, `dead_lettered` of an ended try. */
 export function parseDecision(row: Row): FailDecision {
   if (int(row, 'ended_type') === EVENT_CODES.retry_scheduled) {
     return { kind: 'retry_scheduled', nextAttempt: int(row, 'attempt') + 1, retryAt: instantOrNull(row, 'due_at') ?? 0 };
   }
-  return { kind: bool(row, 'dead_lettered') ? 'dead_lettered' : 'failed' };
+  if (int(row, 'ended_type') === EVENT_CODES.cancelled) return { kind: 'cancelled' };
+  return bool(row, 'dead_lettered') ? { kind: 'dead_lettered', life: int(row, 'life') } : { kind: 'failed' };
 }

@@ -4,9 +4,12 @@ import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/reposito
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
-import { formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
+
+/** When a try that starts now times out. */
+const runUntil = sql`(select now from c) + run_ms * interval '1 millisecond'`;
 
 /** Start: LEASED becomes RUNNING, once; a lease that is started already answers as the first time. */
 const startStatement = statement<HeldParam>(
@@ -14,7 +17,8 @@ const startStatement = statement<HeldParam>(
   sql`with ${clock},
   ${heldLeases({})},
   s as (
-    update stint.lease set started_at = (select now from c), started_seq = seq + 1, seq = seq + 1
+    update stint.lease set started_at = (select now from c), started_seq = seq + 1, seq = seq + 1,
+        run_until = ${runUntil}, until = least(until, ${runUntil})
      where shard = ${shard} and job = any(array(select job from m where started_at is null))),
   e as (
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
@@ -22,7 +26,9 @@ const startStatement = statement<HeldParam>(
         array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
       from m cross join c where m.started_at is null group by c.epoch, c.now)
   select x.n, x.started_at is null as fresh, x.life, x.attempt, x.fence, case when x.started_at is null then x.seq + 1 else x.seq end as seq,
-         coalesce(x.started_at, c.now) as started_at, x.worker, x.until, ${jobRecordColumns}, ${formerFailureOfX}
+         coalesce(x.started_at, c.now) as started_at, x.worker, x.rank as x_rank,
+         case when x.started_at is null then least(x.until, c.now + x.run_ms * interval '1 millisecond') else x.until end as until,
+         ${jobRecordColumns}, ${formerFailureOfX}, ${toldOfX}
     from m x cross join c ${jobOfX}`,
 );
 
@@ -41,6 +47,7 @@ function running(row: Row): Applied {
     kind: bool(row, 'fresh') ? 'applied' : 'already_applied',
     job: wholeJob(parseJobRecord(row), {
       state: 'RUNNING',
+      priority: Number(-int8(row, 'x_rank')),
       life: int(row, 'life'),
       attempt: int(row, 'attempt'),
       fence: int8(row, 'fence'),
@@ -52,6 +59,7 @@ function running(row: Row): Applied {
       failure: failureOrNull(row, 'former_failure'),
       workerId: text(row, 'worker'),
       leaseExpiresAt: instant(row, 'until'),
+      asked: askedOrNull(row),
     }),
   };
 }

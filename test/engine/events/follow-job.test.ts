@@ -13,6 +13,7 @@ const FAILED = {
   type: 'failed',
   failure: { code: 'c', message: '', details: new Uint8Array(LIMITS.failureDetailsBytes), kind: 'TERMINAL' },
   deadLettered: false,
+  evidence: null,
 } as const;
 
 describe('a subscription to a job', () => {

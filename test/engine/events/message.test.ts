@@ -18,7 +18,7 @@ function failed(message: string, detailsBytes: number): JobEvent {
     queue: longest,
     workerId: 'w'.repeat(LIMITS.workerIdBytes),
     state: 'FAILED',
-    detail: { type: 'failed', failure, deadLettered: true },
+    detail: { type: 'failed', failure, deadLettered: true, evidence: null },
   });
 }
 

@@ -1,15 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { UpkeepRound } from '../../../src/engine/ports/repository.ts';
+import type { LeaseRound, UpkeepRound } from '../../../src/engine/ports/repository.ts';
 import { Upkeep } from '../../../src/engine/upkeep/upkeep.ts';
 import { settled } from '../lane.ts';
 
-const round = (count: number): UpkeepRound => ({ count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [] });
+const round = (count: number): LeaseRound => {
+  const done = { timedOut: 1, cancelled: 1, abandoned: 1 };
+  return { count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [], ...done };
+};
 
-function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'ensurePartitions', () => Promise<never>>> = {}) {
+function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions', () => Promise<never>>> = {}) {
   const asked: string[] = [];
   const rounds: UpkeepRound[] = [];
   const failures: unknown[] = [];
-  const note = (name: string, answer: UpkeepRound) => async () => {
+  const note = (name: string, answer: LeaseRound) => async () => {
     asked.push(name);
     return answer;
   };
@@ -17,6 +20,7 @@ function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'ensurePa
     repository: {
       promoteDue: note('promote', round(2)),
       expireLeases: note('expire', round(5)),
+      timeOut: note('time out', round(3)),
       ensurePartitions: async () => void asked.push('partitions'),
       ...told,
     },
@@ -44,7 +48,7 @@ describe('upkeep', () => {
     await upkeep.start();
     expect(asked).toEqual(['partitions']);
     await pass(0);
-    expect(asked).toEqual(['partitions', 'promote', 'expire']);
+    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out']);
     for (let minute = 0; minute < 61; minute += 1) await pass(60_000);
     expect(asked.filter((one) => one === 'partitions')).toHaveLength(2);
     await upkeep.stop();
@@ -60,22 +64,32 @@ describe('upkeep', () => {
 
   it('runs one round of each on demand, and tells the counts', async () => {
     const { upkeep, asked, rounds } = upkeepOf();
-    expect(await upkeep.runNow()).toEqual({ promoted: 2, expired: 5 });
-    expect(asked).toEqual(['promote', 'expire']);
-    expect(rounds).toEqual([round(2), round(5)]);
+    expect(await upkeep.runNow()).toEqual({ promoted: 2, expired: 2, timedOut: 4, cancelled: 1, abandoned: 1 });
+    expect(asked).toEqual(['promote', 'expire', 'time out']);
+    expect(rounds).toEqual([round(2), round(5), round(3)]);
   });
 
-  it('promotes sooner when a job is due, and leaves expiry alone', async () => {
+  it('ends a lease sooner when its cancellation is due, and leaves the others alone', async () => {
+    const { upkeep, asked } = upkeepOf();
+    await upkeep.start();
+    await pass(0);
+    upkeep.leaseEndsIn(200);
+    await pass(200);
+    expect(asked.slice(1)).toEqual(['promote', 'expire', 'time out', 'expire']);
+    await upkeep.stop();
+  });
+
+  it('promotes sooner when a job is due, and leaves the others alone', async () => {
     const { upkeep, asked } = upkeepOf();
     await upkeep.start();
     await pass(0);
     upkeep.dueIn(200);
     await pass(200);
-    expect(asked.slice(1)).toEqual(['promote', 'expire', 'promote']);
+    expect(asked.slice(1)).toEqual(['promote', 'expire', 'time out', 'promote']);
     await upkeep.stop();
   });
 
-  it('says which of its rounds failed, while the other goes on', async () => {
+  it('says which of its rounds failed, while the others go on', async () => {
     const failure = new Error('away');
     const { upkeep, asked, failures } = upkeepOf({ promoteDue: async () => Promise.reject(failure) });
     await upkeep.start();
@@ -85,7 +99,7 @@ describe('upkeep', () => {
       ['promote due jobs', failure],
       ['promote due jobs', failure],
     ]);
-    expect(asked).toEqual(['partitions', 'expire', 'expire']);
+    expect(asked).toEqual(['partitions', 'expire', 'time out', 'expire', 'time out']);
     await upkeep.stop();
   });
 });

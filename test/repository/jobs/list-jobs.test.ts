@@ -20,6 +20,8 @@ const filterOf = (told: Partial<JobFilter> = {}): JobFilter => ({
   type: null,
   states: [],
   labels: {},
+  createdFrom: null,
+  createdBefore: null,
   ...told,
 });
 const list = async (told: Partial<JobFilter> = {}) =>
@@ -68,6 +70,23 @@ describe('a listing', () => {
     expect(await list({ states: ['READY', 'SCHEDULED'] })).toEqual([scheduled, waiting]);
     expect(await list({ states: ['RUNNING', 'LEASED'] })).toEqual([running]);
     expect(await list({ states: ['CANCELLED'] })).toEqual([]);
+  });
+});
+
+describe('a listing by time', () => {
+  it('holds what was enqueued at or after one time and before another, to the microsecond', async () => {
+    const [first] = await stage.enqueue(queue, {});
+    stage.clock.advance(1);
+    const at = stage.now;
+    const [second] = await stage.enqueue(queue, {});
+    stage.clock.advance(1);
+    const [third] = await stage.enqueue(queue, {});
+    expect(await list({ createdFrom: at })).toEqual([third, second]);
+    expect(await list({ createdFrom: at + 1 })).toEqual([third]);
+    expect(await list({ createdBefore: at })).toEqual([first]);
+    expect(await list({ createdBefore: at + 1 })).toEqual([second, first]);
+    expect(await list({ createdFrom: at, createdBefore: at + 1 })).toEqual([second]);
+    expect(await list({ createdFrom: at, createdBefore: at })).toEqual([]);
   });
 });
 

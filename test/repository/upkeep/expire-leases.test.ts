@@ -54,6 +54,16 @@ describe('expiry', () => {
     expect((await stage.job(held.job.jobId)).state).toBe('RETRY_WAIT');
   });
 
+  it('abandons an owner-bound job that was started, and tries one again that was not', async () => {
+    const disposition = 'OWNER_BOUND' as const;
+    const started = await stage.held(queue, { job: { disposition } });
+    const leased = await stage.held(queue, { job: { disposition }, claim: { startOnClaim: false } });
+    stage.clock.advance(35_000);
+    expect(await stage.repository.expireLeases()).toMatchObject({ count: 2, abandoned: 1, cancelled: 0, timedOut: 0 });
+    expect((await stage.job(started.job.jobId)).state).toBe('ABANDONED');
+    expect((await stage.job(leased.job.jobId)).state).toBe('RETRY_WAIT');
+  });
+
   it('spends the attempt: a job that kills its workers ends FAILED, with one dead letter', async () => {
     const [jobId] = await stage.enqueue(queue, { retry: policy({ maxAttempts: 3, initialBackoffMs: 0 }) });
     if (jobId === undefined) throw new Error('nothing was enqueued');

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { NO_TIMEOUTS } from '../../../src/domain/job.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
 import { idsOf, slot, Stage, tokenOf } from '../../engine/stage.ts';
 
@@ -44,6 +45,15 @@ describe('a claim', () => {
       'c RUNNING',
     ]);
     expect(new Set(given.flat().map((one) => tokenOf(one).secret)).size).toBe(3);
+  });
+
+  it('gives no job that has waited too long, whether or not it was swept', async () => {
+    const timeouts = { ...NO_TIMEOUTS, scheduleToStartMs: 1_000 };
+    const [late, , open] = await stage.enqueue(queue, { timeouts }, { timeouts }, {});
+    stage.clock.advance(999);
+    expect(idsOf(await stage.claim(queue))).toEqual([late]);
+    stage.clock.advance(1);
+    expect(idsOf(await stage.claim(queue, { maxJobs: 2 }))).toEqual([open]);
   });
 
   it('of an empty queue is empty', async () => {

@@ -95,7 +95,7 @@ describe('a job that will not be tried again', () => {
 
   it('obeys the policy that its queue has when it fails', async () => {
     await stage.sql`update stint.queue set non_retryable_codes = '{boom}' where id = ${queue.id}`;
-    expect(decision((await failNew({})).outcome)).toEqual({ kind: 'dead_lettered' });
+    expect(decision((await failNew({})).outcome)).toEqual({ kind: 'dead_lettered', life: 1 });
     expect(decision((await failNew({ retry: policy({ nonRetryableCodes: [] }) })).outcome)).toMatchObject({ kind: 'retry_scheduled' });
   });
 

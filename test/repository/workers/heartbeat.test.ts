@@ -33,7 +33,9 @@ describe('a heartbeat', () => {
     const held = await stage.held(queue, { claim: { leaseDurationMs: 7_000 } });
     stage.clock.advance(5_000);
     const expiresAt = stage.now + 7_000_000;
-    expect(await stage.repository.heartbeatMany([beat(held)])).toEqual([{ kind: 'renewed', expiresAt, ttlMs: 7_000 }]);
+    expect(await stage.repository.heartbeatMany([beat(held)])).toEqual([
+      { kind: 'renewed', expiresAt, ttlMs: 7_000, cancelDeadline: null },
+    ]);
     expect(await stage.job(held.job.jobId)).toEqual({ ...held.job, leaseExpiresAt: expiresAt });
   });
 

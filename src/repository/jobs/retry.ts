@@ -1,0 +1,122 @@
+import { sql } from 'drizzle-orm';
+import type { Refusal } from '../../domain/error.ts';
+import { EVENT_CODES } from '../../domain/event.ts';
+import { DISPOSITION_CODES } from '../../domain/job.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { ChangeOutcome, ReasonItem } from '../../engine/ports/repository.ts';
+import { plainArray, textArray } from '../array.ts';
+import { clock } from '../clock.ts';
+import type { Run } from '../database.ts';
+import type { Placed } from '../held-leases.ts';
+import { int, jobId } from '../row.ts';
+import { param, shard, statement } from '../statement.ts';
+import { intoReady } from '../tokens.ts';
+import { madeReady } from './made-ready.ts';
+import { type Applied, invalid, type Operation, type OperateParam, operateValues } from './operate.ts';
+import { position as positionOfJ } from './position.ts';
+
+/** Nothing of an ended job moves, so the record itself is locked: of two who retry it the second sees the new life. */
+const lockRecordsStatement = statement<'jobs'>(
+  'lock-records',
+  sql`select id from stint.job where shard = ${shard} and id = any(${param('jobs')}::uuid[]) order by id for update`,
+);
+
+/** The holders of the jobs' keys: whoever frees or takes one waits. */
+const lockKeysStatement = statement<'jobs'>(
+  'lock-keys',
+  sql`select m.key from unnest(${param('jobs')}::uuid[]) as i(job)
+    cross join lateral (select * from stint.job where shard = ${shard} and id = i.job and idempotency_key is not null offset 0) j
+    cross join lateral (
+      select * from stint.idem where shard = ${shard} and queue_id = j.queue_id and key = j.idempotency_key for update) m
+   order by m.queue_id, m.key`,
+);
+
+/** True where the job that holds key `m` has ended, is pruned, or has held it long enough. */
+const isFree = sql`coalesce(m.expires_at <= c.now, false)
+  or exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = m.job and t.life >= m.life)
+  or not exists (select 1 from stint.job o where o.shard = ${shard} and o.id = m.job)`;
+
+/**
+ * Retry: a new life of a job that is FAILED or CANCELLED, with fresh attempts, at a new position, with the checkpoint it left. It
+ * holds its key again, unless another live job does. Where a life is named, only that one is followed by another. Whoever asks for the
+ * new life, the dead letter of the old one is replayed by it.
+ */
+const retryStatement = statement<OperateParam | 'lives' | 'reasons'>(
+  'retry',
+  sql`with ${clock},
+  i as materialized (
+    select * from unnest(${param('n')}::int[], ${param('namespaces')}::text[], ${param('jobs')}::uuid[], ${param('lives')}::int[],
+        ${param('reasons')}::text[]) as i(n, namespace, job, life, reason)),
+  found as materialized (
+    select i.n, i.job, i.reason, j.queue_id, j.idempotency_key as key, p.rank, t.fence, t.life + 1 as life, t.seq + 1 as seq,
+        j.start_ms, j.run_ms, c.now + j.close_ms * interval '1 millisecond' as life_until,
+        j.disposition = ${DISPOSITION_CODES.EXTERNALLY_OWNED} as external, k.checkpointed,
+        length(j.payload) + 3 * (octet_length(j.headers::text) + octet_length(j.labels::text)) + 512
+          + case when k.checkpointed then ${LIMITS.checkpointBytes} else 0 end as size,
+        row_number() over (partition by j.queue_id, j.idempotency_key order by i.job) as turn
+      from i cross join c
+      cross join lateral (select * from stint.job where shard = ${shard} and id = i.job and namespace = i.namespace offset 0) j
+      ${positionOfJ}
+      cross join lateral (select * from stint.terminal where shard = ${shard} and job = i.job order by life desc limit 1) t
+      cross join lateral (select exists (select 1 from stint.checkpoint where shard = ${shard} and job = i.job) as checkpointed) k
+     where t.life >= coalesce(p.event_life, 1) and t.life = coalesce(i.life, t.life)
+       and t.type in (${EVENT_CODES.failed}, ${EVENT_CODES.cancelled})),
+  ended as materialized (select * from found where key is null or turn = 1),
+  held as materialized (
+    select e.n, m.job as holder, m.job = e.job or ${isFree} as ours
+      from ended e cross join c
+      cross join lateral (select * from stint.idem where shard = ${shard} and queue_id = e.queue_id and key = e.key offset 0) m),
+  kept as (
+    update stint.idem m set job = e.job, life = e.life from ended e
+     where m.shard = ${shard} and m.queue_id = e.queue_id and m.key = e.key and e.n in (select n from held where ours)),
+  taken as (
+    insert into stint.idem (shard, queue_id, key, job, until_terminal, life)
+    select ${shard}, queue_id, key, job, false, life from ended
+     where key is not null and n not in (select n from held) order by queue_id, key
+    on conflict (shard, queue_id, key) do nothing
+    returning job),
+  z as materialized (
+    select e.n, e.job, e.queue_id, e.rank, nextval('stint.job_ord') as ord, 0 as attempt, e.fence, e.life, e.seq, 0 as releases, e.size,
+        e.checkpointed, e.start_ms, e.run_ms, e.life_until, e.external, jsonb_build_object('m', e.reason)::text as detail
+      from ended e where e.key is null or e.n in (select n from held where ours) or e.job in (select job from taken)),
+  replayed as (
+    update stint.dead_letter d set replayed_at = c.now from z cross join c
+     where d.shard = ${shard} and d.job = any(array(select job from z)) and d.job = z.job and d.life = z.life - 1),
+  ${intoReady(sql`z`)},
+  ${madeReady(EVENT_CODES.retried)}
+  select n, null::uuid as holder from z union all select n, holder from held where not ours`,
+);
+
+/** `life` is the one that is to be followed by another; null: whichever ended last. */
+export async function retryEach(
+  run: Run,
+  now: string | null,
+  items: readonly Placed<ReasonItem & { readonly life: number | null }>[],
+): Promise<Applied> {
+  const values = operateValues(items);
+  await run(lockRecordsStatement, { jobs: values.jobs });
+  await run(lockKeysStatement, { jobs: values.jobs });
+  const rows = await run(retryStatement, {
+    now,
+    ...values,
+    lives: plainArray(items.map(({ item }) => item.life)),
+    reasons: textArray(items.map(({ item }) => item.reason)),
+  });
+  const held = rows.filter((row) => row['holder'] !== null);
+  const refused = held.map((row): [number, Refusal] => [int(row, 'n'), { kind: 'duplicate_job', jobId: jobId(row, 'holder') }]);
+  return { changed: new Set(rows.filter((row) => row['holder'] === null).map((row) => int(row, 'n'))), refused: new Map(refused) };
+}
+
+export const retrying: Operation<ReasonItem, ChangeOutcome> = {
+  rpc: 'RetryJob',
+  apply: (run, now, items) =>
+    retryEach(
+      run,
+      now,
+      items.map(({ item, position }) => ({ item: { ...item, life: null }, position })),
+    ),
+  conclude: (job, _item, isDone) => {
+    if (isDone) return 'CHANGED';
+    return job.state === 'FAILED' || job.state === 'CANCELLED' ? null : invalid(job, 'retry');
+  },
+};

@@ -1,0 +1,103 @@
+/**
+ * The row that moves, wherever it lies: what it carries from table to table, and where a job that waits is found, locked and
+ * taken away.
+ */
+import { sql, type SQL } from 'drizzle-orm';
+import { position } from './jobs/position.ts';
+import { shard } from './statement.ts';
+
+/** What every token carries on unchanged; the same names in each table. */
+export const carried = sql`size, checkpointed, start_ms, run_ms, life_until`;
+
+/** When a token that becomes READY at `c.now` times out. */
+export const giveUpAt = sql`least(life_until, c.now + start_ms * interval '1 millisecond')`;
+
+/** A READY token `r` that may be claimed: a timed-out one is not given, though the sweep has not come by yet. Needs the clock `c`. */
+export const inTime = sql`(r.give_up_at is null or r.give_up_at > (select now from c))`;
+
+/** Kinds of `deferred`. */
+export const DEFERRED = { scheduled: 1, retryWait: 2, scheduledExternal: 3 } as const;
+
+/** Kinds of `parked`. */
+export const PARKED = { suspended: 1, external: 2 } as const;
+
+/** The state of a deferred token `d`, and of a parked one `k`. */
+export const deferredState = sql`case d.kind when ${DEFERRED.retryWait} then 'RETRY_WAIT' else 'SCHEDULED' end`;
+export const parkedState = sql`case k.kind when ${PARKED.suspended} then 'SUSPENDED' else 'READY' end`;
+
+const same = (alias: SQL) => sql`${alias}.job, ${alias}.queue_id, ${alias}.rank, ${alias}.attempt, ${alias}.fence, ${alias}.life,
+  ${alias}.seq, ${alias}.releases, ${alias}.size, ${alias}.checkpointed, ${alias}.start_ms, ${alias}.run_ms, ${alias}.life_until`;
+
+/**
+ * A waiting token, alike from whatever table. `tid` and `ord` only of one in `ready` (rows of that table are never updated, so a
+ * ctid is safe), `due_at` only of a deferred one.
+ */
+export const readyToken = sql`r.ctid as tid, 'READY' as state, false as external, null::timestamptz as due_at, r.ord, r.give_up_at, ${same(sql`r`)}`;
+export const deferredToken = sql`null::tid as tid, ${deferredState} as state, d.kind = ${DEFERRED.scheduledExternal} as external, d.due_at,
+  null::bigint as ord, d.life_until as give_up_at, ${same(sql`d`)}`;
+export const parkedToken = sql`null::tid as tid, ${parkedState} as state, k.kind = ${PARKED.external} as external, null::timestamptz as due_at,
+  null::bigint as ord, k.life_until as give_up_at, ${same(sql`k`)}`;
+
+/** Conditions on the tokens of each table; a table that is not named is not looked into. */
+export interface Places {
+  readonly ready?: SQL;
+  readonly deferred?: SQL;
+  readonly parked?: SQL;
+}
+
+export const EVERYWHERE: Places = { ready: sql`true`, deferred: sql`true`, parked: sql`true` };
+
+/**
+ * CTEs over the input `i` (`n`, `namespace` and `job`, sorted by job): `w` has the token of each job that waits, locked; `n` names the
+ * item. A job that is not among them is elsewhere, or moved while the statement looked: look again.
+ */
+export function waiting(places: Places): SQL {
+  const found = [
+    ...(places.ready === undefined ? [] : [{ name: sql`wr`, query: readyPlace(places.ready) }]),
+    ...(places.deferred === undefined ? [] : [{ name: sql`wd`, query: deferredPlace(places.deferred) }]),
+    ...(places.parked === undefined ? [] : [{ name: sql`wk`, query: parkedPlace(places.parked) }]),
+  ];
+  const each = found.map(
+    ({ name, query }) => sql`${name} as materialized (select h.n, t.* from here h cross join lateral (${query} for update) t)`,
+  );
+  const all = found.map(({ name }) => sql`select * from ${name}`);
+  return sql`here as materialized (
+    select i.n, i.job, j.queue_id, p.rank, p.ord from i
+      cross join lateral (select * from stint.job where shard = ${shard} and id = i.job and namespace = i.namespace offset 0) j ${position}),
+    ${sql.join(each, sql`, `)},
+    w as materialized (${sql.join(all, sql` union all `)})`;
+}
+
+/** A READY job is found by its position: that table has no index on the job. */
+const readyPlace = (condition: SQL) => sql`select ${readyToken} from stint.ready r
+  where r.shard = ${shard} and r.queue_id = h.queue_id and r.rank = h.rank and r.ord = h.ord and r.job = h.job and ${condition}`;
+const deferredPlace = (condition: SQL) =>
+  sql`select ${deferredToken} from stint.deferred d where d.shard = ${shard} and d.job = h.job and ${condition}`;
+const parkedPlace = (condition: SQL) =>
+  sql`select ${parkedToken} from stint.parked k where k.shard = ${shard} and k.job = h.job and ${condition}`;
+
+/** CTEs that take the tokens of `w` away. */
+export const takeWaiting = sql`gone_ready as (
+  delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from w where tid is not null)) returning job),
+gone_deferred as (
+  delete from stint.deferred where shard = ${shard} and job = any(array(select job from w where tid is null)) returning job),
+gone_parked as (
+  delete from stint.parked where shard = ${shard} and job = any(array(select job from w where tid is null)) returning job)`;
+
+/**
+ * The jobs that `takeWaiting` took. A statement that may put a token back where it lay joins this: it is only by reading what was
+ * deleted that the insert comes after it, and does not meet the same key.
+ */
+export const taken = sql`(select job from gone_ready union all select job from gone_deferred union all select job from gone_parked)`;
+
+/**
+ * CTEs that make the jobs of `source` READY, each at the position `ord` it brings: into the backlog, or parked where nobody
+ * claims them. `source` has the columns of a token, with the sequence of the event that made it READY.
+ */
+export const intoReady = (source: SQL): SQL => sql`in_ready as (
+  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, give_up_at)
+  select ${shard}, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, ${giveUpAt} from ${source} cross join c
+   where not external),
+in_parked as (
+  insert into stint.parked (shard, job, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
+  select ${shard}, job, ${PARKED.external}, queue_id, rank, attempt, fence, life, seq, releases, ${carried} from ${source} where external)`;
