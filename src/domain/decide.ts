@@ -52,8 +52,13 @@ export function decide(job: TokenState, command: Command, now: Micros): Decision
   }
 }
 
-/** A lease that has ended is no more than a job that nobody has swept yet. A request to abandon still decides what it is swept to. */
+/**
+ * A lease that has ended, or a job that has waited too long, is no more than one that nobody has swept yet. A request to abandon still
+ * decides what a lease is swept to.
+ */
 function operateAsOf(job: TokenState, command: OperatorCommand, now: Micros): Decision {
+  const late = timeOut(job, now);
+  if (late.kind === 'applied') return inTurn(late, (ended) => operate(ended, command, now));
   if (!('lease' in job) || isLive(job.lease, now)) return operate(job, command, now);
   if (command.action !== 'request_abandon') return inTurn(lostLease(job, 1, now), (ended) => operate(ended, command, now));
   return inTurn(operate(job, command, now), (asked) => ('lease' in asked ? lostLease(asked, 1, now) : applied(asked)));

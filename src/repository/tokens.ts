@@ -47,15 +47,27 @@ export interface Places {
 
 export const EVERYWHERE: Places = { ready: sql`true`, deferred: sql`true`, parked: sql`true` };
 
+/** Whether the tokens looked for still wait in time by the clock `c`, or have timed out: nobody but a sweep may touch those. */
+type Timing = 'in_time' | 'overdue';
+
+const timed = (bound: SQL, timing: Timing) =>
+  timing === 'overdue' ? sql`${bound} <= (select now from c)` : sql`(${bound} is null or ${bound} > (select now from c))`;
+
 /**
  * CTEs over the input `i` (`n`, `namespace` and `job`, sorted by job): `w` has the token of each job that waits, locked; `n` names the
- * item. A job that is not among them is elsewhere, or moved while the statement looked: look again.
+ * item. A job that is not among them is elsewhere, has timed out, or moved while the statement looked: look again.
  */
-export function waiting(places: Places): SQL {
+export function waiting(places: Places, timing: Timing = 'in_time'): SQL {
   const found = [
-    ...(places.ready === undefined ? [] : [{ name: sql`wr`, query: readyPlace(places.ready) }]),
-    ...(places.deferred === undefined ? [] : [{ name: sql`wd`, query: deferredPlace(places.deferred) }]),
-    ...(places.parked === undefined ? [] : [{ name: sql`wk`, query: parkedPlace(places.parked) }]),
+    ...(places.ready === undefined
+      ? []
+      : [{ name: sql`wr`, query: readyPlace(sql`${timed(sql`r.give_up_at`, timing)} and ${places.ready}`) }]),
+    ...(places.deferred === undefined
+      ? []
+      : [{ name: sql`wd`, query: deferredPlace(sql`${timed(sql`d.life_until`, timing)} and ${places.deferred}`) }]),
+    ...(places.parked === undefined
+      ? []
+      : [{ name: sql`wk`, query: parkedPlace(sql`${timed(sql`k.life_until`, timing)} and ${places.parked}`) }]),
   ];
   const each = found.map(
     ({ name, query }) => sql`${name} as materialized (select h.n, t.* from here h cross join lateral (${query} for update) t)`,

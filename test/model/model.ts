@@ -124,11 +124,12 @@ export class Model {
     return decision;
   }
 
-  /** A lease that has ended is swept on the way, also where the command is refused. */
+  /** A lease that has ended, and a job that has waited too long, is swept on the way, also where the command is refused. */
   operate(job: ModelJob, command: OperatorCommand, now: Micros): Decision {
     const decision = this.apply(job, command, now);
-    if (decision.kind === 'refused' && 'lease' in job.token && !isLive(job.token.lease, now)) {
-      this.apply(job, { action: 'expire', jitterFactor: 1 }, now);
+    if (decision.kind === 'refused') {
+      if ('lease' in job.token && !isLive(job.token.lease, now)) this.apply(job, { action: 'expire', jitterFactor: 1 }, now);
+      else this.apply(job, { action: 'time_out' }, now);
     }
     return decision;
   }

@@ -90,9 +90,9 @@ export function cancel(via: Via, pick: JobPick, reason: string): ModelCommand {
     send: ({ engine }, base) => engine.jobs.cancelJob({ ...base, reason }),
     outcome: (before, after, told) => {
       if (!isTerminal(after)) return 'CANCEL_REQUESTED';
-      // What ended a lease that nobody had swept is no doing of this command.
+      // What ended a lease that nobody had swept is no doing of this command, nor is a timeout.
       const own = isHeld(before) ? told.slice(1) : told;
-      return own.length > 0 ? 'CANCELLED' : 'ALREADY_TERMINAL';
+      return own.some(({ type }) => type === 'cancelled') ? 'CANCELLED' : 'ALREADY_TERMINAL';
     },
   });
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobId } from '../../src/domain/job.ts';
 import { DATABASE_CLOCK } from '../../src/engine/ports/clock.ts';
+import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { PATIENT, policy, slot, tokenOf } from '../engine/stage.ts';
 import { fails, Ground } from './ground.ts';
 
@@ -48,7 +49,7 @@ describe('everything at once', () => {
     let done = 0;
     await Promise.all(
       turns.map(async (turn) => {
-        for (; performance.now() < until; done += 1) await turn();
+        for (; performance.now() < until; done += 1) await turn().catch(passOverLostRace);
       }),
     );
     expect(done).toBeGreaterThan(turns.length);
@@ -56,6 +57,11 @@ describe('everything at once', () => {
     expect(types).toContain('retried');
     expect(types).toContain('resumed');
   });
+
+  /** Two who lock several jobs may deadlock, and Postgres undoes one of them: a lane runs it again. */
+  function passOverLostRace(error: unknown): void {
+    if (!(error instanceof StoreError) || error.kind !== 'conflict') throw error;
+  }
 
   /** A few of the jobs, in any order. */
   function some(ids: readonly JobId[]): readonly JobId[] {

@@ -3,7 +3,7 @@
  * items decides over another. What a request was answered is written down in the commit that did it.
  */
 import type { Refusal } from '../../domain/error.ts';
-import type { Job, JobId } from '../../domain/job.ts';
+import { isTerminal, type Job, type JobId } from '../../domain/job.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
 import type { Operated, OperateItem } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
@@ -12,6 +12,7 @@ import { placed, type Placed } from '../held-leases.ts';
 import { parseRememberedJob, rememberedJob } from '../remembered-job.ts';
 import { answerRequests, keyOf, openRequests, type Remembered } from '../requests.ts';
 import { expireThese } from '../upkeep/expire-leases.ts';
+import { timeOutThese } from '../upkeep/time-out.ts';
 import { getJobs } from './get-jobs.ts';
 
 /** Looks at jobs that are where the action finds them and yet were not found: each needs another writer in between. */
@@ -92,7 +93,7 @@ export async function carryOut<Item extends OperateItem, Outcome extends string>
     asked.forEach(({ item, position }, index) => {
       const job = jobs[index] ?? null;
       // What it is by its row may be no more than that nobody has swept it: it is looked at once more after that.
-      if (round === 0 && isHeld(job) && !changed.has(position)) return;
+      if (round === 0 && isGoingOn(job) && !changed.has(position)) return;
       const outcome = concluded(job, item, operation, {
         isChanged: changed.has(position),
         isRepeated: before?.has(position) === true,
@@ -100,15 +101,23 @@ export async function carryOut<Item extends OperateItem, Outcome extends string>
       if (outcome !== null) outcomes.set(position, outcome);
     });
     open = open.filter(({ position }) => !outcomes.has(position));
-    const stillHeld = open.map(({ item }) => item.jobId);
-    // A lease that has ended is no more than a job that nobody has swept yet.
-    if (stillHeld.length > 0) await expireThese(run, now, stillHeld);
+    if (open.length > 0) await sweep(run, now, open);
   }
   return outcomes;
 }
 
-function isHeld(job: Job | null): boolean {
-  return job?.state === 'LEASED' || job?.state === 'RUNNING';
+/** A lease that has ended, or a job that has waited too long, is no more than one that nobody has swept yet. */
+async function sweep(run: Run, now: string | null, open: readonly Placed<OperateItem>[]): Promise<void> {
+  await expireThese(
+    run,
+    now,
+    open.map(({ item }) => item.jobId),
+  );
+  await timeOutThese(run, now, operateValues(open));
+}
+
+function isGoingOn(job: Job | null): boolean {
+  return job !== null && !isTerminal(job.state);
 }
 
 function concluded<Item extends OperateItem, Outcome extends string>(

@@ -8,7 +8,14 @@ import { endedWaiting } from '../ended-waiting.ts';
 import { failureJson } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { param, shard, statement } from '../statement.ts';
-import { deferredToken, parkedToken, readyToken, takeWaiting } from '../tokens.ts';
+import { deferredToken, EVERYWHERE, parkedToken, readyToken, takeWaiting, waiting } from '../tokens.ts';
+
+/** CTE `z`: the tokens of `w`, each with the timeout that ends its life; the earlier one is the cause. */
+const timedOut = sql`z as materialized (
+    select w.*, ${EVENT_CODES.failed} as ended_type, f.failure, jsonb_build_object('f', f.failure) as detail, null::bytea as result,
+        null::text as result_content_type
+      from w cross join lateral (
+        select case when w.give_up_at = w.life_until then ${param('closeFailure')}::text::jsonb else ${param('startFailure')}::text::jsonb end as failure) f)`;
 
 /**
  * Jobs that wait past their schedule_to_start or schedule_to_close are FAILED. Uses the partial indexes `…_give_up`, in which only
@@ -28,11 +35,7 @@ const timeOutStatement = statement<'now' | 'limit' | 'startFailure' | 'closeFail
      order by k.life_until limit ${param('limit')}::int for update skip locked),
   w as materialized (select * from wr union all select * from wd union all select * from wk),
   ${takeWaiting},
-  z as materialized (
-    select w.*, ${EVENT_CODES.failed} as ended_type, f.failure, jsonb_build_object('f', f.failure) as detail, null::bytea as result,
-        null::text as result_content_type
-      from w cross join lateral (
-        select case when w.give_up_at = w.life_until then ${param('closeFailure')}::text::jsonb else ${param('startFailure')}::text::jsonb end as failure) f),
+  ${timedOut},
   ${endedWaiting}
   select c.now, (select count(*)::int from z) as count, '[]'::jsonb as ready_queues, least(
       (select r.give_up_at from stint.ready r where r.shard = ${shard} and r.give_up_at is not null and r.give_up_at > c.now
@@ -44,8 +47,33 @@ const timeOutStatement = statement<'now' | 'limit' | 'startFailure' | 'closeFail
     from c`,
 );
 
+/** The same for those of these jobs that have timed out already, wherever they wait. Found by key. */
+const timeOutTheseStatement = statement<'now' | 'n' | 'namespaces' | 'jobs' | 'startFailure' | 'closeFailure'>(
+  'time-out-these',
+  sql`with ${clock},
+  i as materialized (
+    select * from unnest(${param('n')}::int[], ${param('namespaces')}::text[], ${param('jobs')}::uuid[]) as i(n, namespace, job)),
+  ${waiting(EVERYWHERE, 'overdue')},
+  ${takeWaiting},
+  ${timedOut},
+  ${endedWaiting}
+  select n from z`,
+);
+
+const FAILURES = {
+  startFailure: JSON.stringify(failureJson(SCHEDULE_TO_START)),
+  closeFailure: JSON.stringify(failureJson(SCHEDULE_TO_CLOSE)),
+};
+
 export async function timeOut(run: Run, now: string | null, limit: number): Promise<UpkeepRound> {
-  const startFailure = JSON.stringify(failureJson(SCHEDULE_TO_START));
-  const closeFailure = JSON.stringify(failureJson(SCHEDULE_TO_CLOSE));
-  return parseRound(await run(timeOutStatement, { now, limit, startFailure, closeFailure }), limit);
+  return parseRound(await run(timeOutStatement, { now, limit, ...FAILURES }), limit);
+}
+
+/** `jobs` are array literals, sorted by job. */
+export async function timeOutThese(
+  run: Run,
+  now: string | null,
+  jobs: Readonly<Record<'n' | 'namespaces' | 'jobs', string>>,
+): Promise<void> {
+  await run(timeOutTheseStatement, { now, ...jobs, ...FAILURES });
 }
