@@ -2,9 +2,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobId } from '../../src/domain/job.ts';
 import { DATABASE_CLOCK } from '../../src/engine/ports/clock.ts';
+import type { Operated } from '../../src/engine/ports/repository.ts';
 import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { PATIENT, policy, slot, tokenOf } from '../engine/stage.ts';
 import { fails, Ground } from './ground.ts';
+
+/** So long at least, and on until each of the rare moves was made. */
+const LOAD_MS = 2_000;
+const LIMIT_MS = 20_000;
 
 let ground: Ground;
 beforeAll(async () => {
@@ -22,7 +27,12 @@ describe('everything at once', () => {
     const timeouts = { scheduleToStartMs: 800, startToCloseMs: 100, scheduleToCloseMs: 1_500 };
     const retry = policy({ initialBackoffMs: 1, jitter: false, maxAttempts: 3 });
     const ids = await ground.stage.enqueue(ground.queue, ...Array.from({ length: 60 }, () => ({ timeouts, retry })));
-    const until = performance.now() + 2_000;
+    const since = performance.now();
+    const seen = { resumed: false, retried: false };
+    const goesOn = () => {
+      const took = performance.now() - since;
+      return took < LOAD_MS || (took < LIMIT_MS && !(seen.resumed && seen.retried));
+    };
     const turns = replicas.flatMap((repository, replica) => [
       async () => {
         const [claimed = []] = await repository.claim([ground.queue], [slot({ maxJobs: 6 })]);
@@ -32,8 +42,12 @@ describe('everything at once', () => {
         if (replica === 0) await repository.releaseMany(c.map((one) => ({ token: tokenOf(one), delayMs: 1 })));
       },
       () => repository.cancelMany(ground.asking(some(ids).slice(0, 1))),
-      () => repository.resumeMany(ground.asking(some(ids))),
-      () => repository.retryMany(ground.asking(some(ids))),
+      async () => {
+        if (isApplied(await repository.resumeMany(ground.asking(some(ids))))) seen.resumed = true;
+      },
+      async () => {
+        if (isApplied(await repository.retryMany(ground.asking(some(ids))))) seen.retried = true;
+      },
       () => repository.requestAbandonMany(ground.asking(some(ids).slice(0, 1))),
       () =>
         repository.updateMany(
@@ -49,14 +63,17 @@ describe('everything at once', () => {
     let done = 0;
     await Promise.all(
       turns.map(async (turn) => {
-        for (; performance.now() < until; done += 1) await turn().catch(passOverLostRace);
+        for (; goesOn(); done += 1) await turn().catch(passOverLostRace);
       }),
     );
     expect(done).toBeGreaterThan(turns.length);
-    const types = new Set((await ground.soundHistories(ids)).flat());
-    expect(types).toContain('retried');
-    expect(types).toContain('resumed');
+    expect(seen).toEqual({ resumed: true, retried: true });
+    await ground.soundHistories(ids);
   });
+
+  function isApplied(outcomes: readonly Operated<string>[]): boolean {
+    return outcomes.some(({ kind }) => kind === 'applied');
+  }
 
   /** Two who lock several jobs may deadlock, and Postgres undoes one of them: a lane runs it again. */
   function passOverLostRace(error: unknown): void {
