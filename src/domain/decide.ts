@@ -57,10 +57,12 @@ export function decide(job: TokenState, command: Command, now: Micros): Decision
  * decides what a lease is swept to.
  */
 function operateAsOf(job: TokenState, command: OperatorCommand, now: Micros): Decision {
-  const late = timeOut(job, now);
-  if (late.kind === 'applied') return inTurn(late, (ended) => operate(ended, command, now));
-  if (!('lease' in job) || isLive(job.lease, now)) return operate(job, command, now);
-  if (command.action !== 'request_abandon') return inTurn(lostLease(job, 1, now), (ended) => operate(ended, command, now));
+  const onTime = (swept: TokenState): Decision => {
+    const late = timeOut(swept, now);
+    return late.kind === 'applied' ? inTurn(late, (ended) => operate(ended, command, now)) : operate(swept, command, now);
+  };
+  if (!('lease' in job) || isLive(job.lease, now)) return onTime(job);
+  if (command.action !== 'request_abandon') return inTurn(lostLease(job, 1, now), onTime);
   return inTurn(operate(job, command, now), (asked) => ('lease' in asked ? lostLease(asked, 1, now) : applied(asked)));
 }
 

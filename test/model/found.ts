@@ -24,6 +24,20 @@ export const FOUND: readonly (readonly [string, readonly ModelCommand[]])[] = [
     [enqueue(0, { ...job, maxAttempts: 1 }), claim(0, held), advance(36_000), retry(1, theJob, '')],
   ],
   [
+    'is retried when its lease has ended, its life is over too, and nobody has swept it',
+    [
+      enqueue(0, { ...job, timeouts: { ...NO_TIMEOUTS, scheduleToCloseMs: 12_000 } }),
+      ...[claim(0, held), advance(36_000), retry(1, theJob, '')],
+    ],
+  ],
+  [
+    'is updated when its lease has ended, its life is over too, and nobody has swept it',
+    [
+      enqueue(0, { ...job, timeouts: { ...NO_TIMEOUTS, scheduleToCloseMs: 12_000 } }),
+      ...[claim(0, held), advance(36_000), update(1, theJob, { priority: 5 })],
+    ],
+  ],
+  [
     'is abandoned when its lease has ended and nobody has swept it',
     [enqueue(0, job), claim(0, held), advance(36_000), requestAbandon(1, theJob, 'gone')],
   ],

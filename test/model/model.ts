@@ -2,7 +2,7 @@
 import { begin, decide } from '../../src/domain/decide.ts';
 import { stateAfter, type EventDetail } from '../../src/domain/event.ts';
 import { isTerminal, type JobId, type JobSpec, type JobState, type Micros } from '../../src/domain/job.ts';
-import { isLive, leaseEnd, type LeaseToken } from '../../src/domain/lease.ts';
+import { leaseEnd, type LeaseToken } from '../../src/domain/lease.ts';
 import { DEFAULT_RETRY_POLICY, effectivePolicy } from '../../src/domain/retry.ts';
 import type { Command, Decision, HeldLease, OperatorCommand, TokenState } from '../../src/domain/token-state.ts';
 import type { LeaseLossReason } from '../../src/engine/ports/repository.ts';
@@ -128,8 +128,8 @@ export class Model {
   operate(job: ModelJob, command: OperatorCommand, now: Micros): Decision {
     const decision = this.apply(job, command, now);
     if (decision.kind === 'refused') {
-      if ('lease' in job.token && !isLive(job.token.lease, now)) this.apply(job, { action: 'expire', jitterFactor: 1 }, now);
-      else this.apply(job, { action: 'time_out' }, now);
+      this.apply(job, { action: 'expire', jitterFactor: 1 }, now);
+      this.apply(job, { action: 'time_out' }, now);
     }
     return decision;
   }
