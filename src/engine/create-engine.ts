@@ -102,7 +102,7 @@ function createCore(parts: EngineParts): Core {
     parts.onHealthy();
     aftermath.ofRound(round);
   };
-  const upkeep = new Upkeep({ repository, onRound, onFailure: parts.onFailure });
+  const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
   const aftermath = new Aftermath({
     log,
     mint,

@@ -25,6 +25,7 @@ import { findReplayable, foreseeReplay, replayPage } from './queues/replay-dead-
 import { createQueues, resolveQueues } from './queues/resolve-queues.ts';
 import { databaseTime, ensurePartitions } from './upkeep/ensure-partitions.ts';
 import { expireLeases } from './upkeep/expire-leases.ts';
+import { nextDue } from './upkeep/next-due.ts';
 import { promoteDue } from './upkeep/promote-due.ts';
 import { timeOut } from './upkeep/time-out.ts';
 import { ackMany } from './workers/ack.ts';
@@ -86,6 +87,7 @@ export function createRepository({ hot, slow, upkeep, clock, random }: Repositor
     signedJobs: (queue, limit, reduce) => signedJobs(slow, queue, limit, reduce),
     peekQueue: (queue, limit) => peekQueue(hot.run, now(), queue, limit),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
+    nextDue: () => nextDue(upkeep.run, now()),
     promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),
     expireLeases: () => expireLeases(upkeep.run, now(), UPKEEP_BATCH, () => 0.5 + random() / 2),
     timeOut: () => timeOut(upkeep.run, now(), UPKEEP_BATCH),

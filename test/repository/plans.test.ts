@@ -22,6 +22,7 @@ import { peekQueue } from '../../src/repository/queues/peek-queue.ts';
 import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
 import { ensurePartitions } from '../../src/repository/upkeep/ensure-partitions.ts';
 import { expireThese } from '../../src/repository/upkeep/expire-leases.ts';
+import { nextDue } from '../../src/repository/upkeep/next-due.ts';
 import { promoteDue } from '../../src/repository/upkeep/promote-due.ts';
 import { timeOut } from '../../src/repository/upkeep/time-out.ts';
 import { ackMany } from '../../src/repository/workers/ack.ts';
@@ -172,6 +173,14 @@ describe('each hot statement', () => {
       // One more level in each index it descends is the price of a thousand times the rows.
       expect(buffers, `${name}: ${before} buffers with few rows, ${buffers} with many`).toBeLessThanOrEqual(before * 2 + 100);
     }
+  });
+
+  it('looks for what is due beside all of them by the first rows of indexes, the leases apart', async () => {
+    await database.sql.unsafe('truncate stint.lease');
+    const { run, plans, close } = await explaining(database.url);
+    await nextDue(run, null);
+    await close();
+    expect(plans.get('next-due')?.buffers).toBeLessThanOrEqual(1_000);
   });
 });
 

@@ -208,6 +208,14 @@ export interface History {
   readonly latestSequence: number;
 }
 
+/** When upkeep is wanted, by the database's clock; null: nothing waits for it. */
+export interface UpkeepDue {
+  readonly promoteAt: Micros | null;
+  readonly leaseEndsAt: Micros | null;
+  readonly timeOutAt: Micros | null;
+  readonly databaseTime: Micros;
+}
+
 /** What a round of upkeep did, and when it is wanted next. */
 export interface UpkeepRound {
   readonly count: number;
@@ -284,6 +292,8 @@ export interface Repository extends DeadLetters {
   signedJobs<Reduced>(queue: Queue, limit: number, reduce: (job: SignedJob) => Reduced): Promise<SignedQueue<Reduced> | null>;
   checkInvariants(namespace: string, pageSize: number, after: string | null): Promise<InvariantPage>;
 
+  /** Costs next to nothing where nothing is due, as the rounds do not. */
+  nextDue(): Promise<UpkeepDue>;
   promoteDue(): Promise<UpkeepRound>;
   expireLeases(): Promise<LeaseRound>;
   /** Ends waiting jobs whose schedule_to_start or schedule_to_close has passed. */

@@ -1,37 +1,41 @@
 import type { Micros } from '../../domain/job.ts';
-import type { UpkeepRound } from '../ports/repository.ts';
 
-/** A round comes at least so often: what another replica deferred is due whether or not we heard of it. */
-const MAX_INTERVAL_MS = 1_000;
+/** What is due comes in sight so often: what another replica deferred is due whether or not we heard of it. */
+export const LOOK_INTERVAL_MS = 1_000;
 /** Rounds of a failing database are this far apart. */
 const FAILURE_INTERVAL_MS = 1_000;
 
-export interface UpkeepLoopParts {
-  readonly round: () => Promise<UpkeepRound>;
-  readonly onRound: (round: UpkeepRound) => void;
+interface Round {
+  /** True when another one is wanted at once. */
+  readonly more: boolean;
+  readonly nextDueAt: Micros | null;
+  readonly databaseTime: Micros;
+}
+
+export interface UpkeepLoopParts<R extends Round> {
+  readonly round: () => Promise<R>;
+  readonly onRound: (round: R) => void;
   readonly onFailure: (error: unknown) => void;
+  /** Rounds are at most so far apart; Infinity: none comes but when something is due. */
+  readonly idleMs: number;
 }
 
 /**
- * Runs a round when something is due: at the instant the database named, at the instant somebody here said, or after
- * the longest interval. Any number of replicas may run the same loop: rounds skip what another one has locked.
+ * Runs a round when something is due: at the instant that the round before named, or at the one that somebody here said, where that is
+ * before the next look. Any number of replicas may run the same loop: rounds skip what another one has locked.
  */
-export class UpkeepLoop {
-  readonly #parts: UpkeepLoopParts;
+export class UpkeepLoop<R extends Round> {
+  readonly #parts: UpkeepLoopParts<R>;
   #timer: NodeJS.Timeout | null = null;
   /** Local monotonic time of the next round. */
-  #wakeAt = 0;
+  #wakeAt = Number.POSITIVE_INFINITY;
   /** The earliest that was asked for while a round ran: what is due then may have come after its look. */
   #askedAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | null = null;
   #stopped = false;
 
-  constructor(parts: UpkeepLoopParts) {
+  constructor(parts: UpkeepLoopParts<R>) {
     this.#parts = parts;
-  }
-
-  start(): void {
-    this.#schedule(0);
   }
 
   /** Something is due in so many milliseconds. */
@@ -50,12 +54,15 @@ export class UpkeepLoop {
   #schedule(inMs: number): void {
     if (this.#stopped) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#wakeAt = performance.now() + inMs;
-    this.#timer = setTimeout(() => {
-      this.#running = this.#run().finally(() => {
-        this.#running = null;
-      });
-    }, inMs);
+    const waitMs = inMs > LOOK_INTERVAL_MS ? this.#parts.idleMs : inMs;
+    this.#wakeAt = performance.now() + waitMs;
+    this.#timer = waitMs === Number.POSITIVE_INFINITY ? null : setTimeout(() => this.#begin(), waitMs);
+  }
+
+  #begin(): void {
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+    });
   }
 
   async #run(): Promise<void> {
@@ -74,7 +81,6 @@ export class UpkeepLoop {
 }
 
 /** Both instants are the database's, so their difference holds on our clock too. */
-function untilDueMs(dueAt: Micros | null, databaseTime: Micros): number {
-  if (dueAt === null) return MAX_INTERVAL_MS;
-  return Math.min(MAX_INTERVAL_MS, Math.max(0, Math.ceil((dueAt - databaseTime) / 1_000)));
+export function untilDueMs(dueAt: Micros | null, databaseTime: Micros): number {
+  return dueAt === null ? Number.POSITIVE_INFINITY : Math.max(0, Math.ceil((dueAt - databaseTime) / 1_000));
 }

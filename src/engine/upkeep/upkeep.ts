@@ -1,28 +1,43 @@
 import type { UpkeepCounts } from '../engine.ts';
-import type { Repository, UpkeepRound } from '../ports/repository.ts';
-import { UpkeepLoop } from './upkeep-loop.ts';
+import type { Repository, UpkeepDue, UpkeepRound } from '../ports/repository.ts';
+import { LOOK_INTERVAL_MS, untilDueMs, UpkeepLoop } from './upkeep-loop.ts';
 
 /** Partitions are made days ahead; looked after so often. */
 const PARTITION_INTERVAL_MS = 3_600_000;
 
 export interface UpkeepParts {
-  readonly repository: Pick<Repository, 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions'>;
+  readonly repository: Pick<Repository, 'nextDue' | 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions'>;
+  /** The database answered a look for what is due. */
+  readonly onLook: () => void;
   readonly onRound: (round: UpkeepRound) => void;
   readonly onFailure: (what: string, error: unknown) => void;
 }
 
-/** What moves without anybody asking: due jobs become READY, leases end, jobs that wait time out, partitions are made. */
+/**
+ * What moves without anybody asking: due jobs become READY, leases end, jobs that wait time out, partitions are made. One cheap look
+ * tells which of the rounds has something to do, and when.
+ */
 export class Upkeep {
   readonly #parts: UpkeepParts;
-  readonly #promote: UpkeepLoop;
-  readonly #expire: UpkeepLoop;
-  readonly #timeOut: UpkeepLoop;
+  readonly #look: UpkeepLoop<UpkeepDue & { readonly more: false; readonly nextDueAt: null }>;
+  readonly #promote: UpkeepLoop<UpkeepRound>;
+  readonly #expire: UpkeepLoop<UpkeepRound>;
+  readonly #timeOut: UpkeepLoop<UpkeepRound>;
   #partitions: NodeJS.Timeout | null = null;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
     const loop = (name: string, round: () => Promise<UpkeepRound>) =>
-      new UpkeepLoop({ round, onRound: parts.onRound, onFailure: (error) => parts.onFailure(name, error) });
+      new UpkeepLoop({
+        ...{ round, onRound: parts.onRound, idleMs: Number.POSITIVE_INFINITY },
+        onFailure: (error) => parts.onFailure(name, error),
+      });
+    this.#look = new UpkeepLoop({
+      round: async () => ({ ...(await parts.repository.nextDue()), more: false, nextDueAt: null }),
+      onRound: (due) => this.#onLook(due),
+      onFailure: (error) => parts.onFailure('look for what is due', error),
+      idleMs: LOOK_INTERVAL_MS,
+    });
     this.#promote = loop('promote due jobs', parts.repository.promoteDue);
     this.#expire = loop('end leases', parts.repository.expireLeases);
     this.#timeOut = loop('time out waiting jobs', parts.repository.timeOut);
@@ -35,9 +50,7 @@ export class Upkeep {
     this.#partitions = setInterval(() => {
       repository.ensurePartitions().catch((error: unknown) => onFailure('make partitions', error));
     }, PARTITION_INTERVAL_MS);
-    this.#promote.start();
-    this.#expire.start();
-    this.#timeOut.start();
+    this.#look.nudge(0);
   }
 
   /** A job is due in so many milliseconds. */
@@ -71,6 +84,13 @@ export class Upkeep {
 
   async stop(): Promise<void> {
     if (this.#partitions !== null) clearInterval(this.#partitions);
-    await Promise.all([this.#promote.stop(), this.#expire.stop(), this.#timeOut.stop()]);
+    await Promise.all([this.#look, this.#promote, this.#expire, this.#timeOut].map((loop) => loop.stop()));
+  }
+
+  #onLook({ promoteAt, leaseEndsAt, timeOutAt, databaseTime }: UpkeepDue): void {
+    this.#parts.onLook();
+    this.#promote.nudge(untilDueMs(promoteAt, databaseTime));
+    this.#expire.nudge(untilDueMs(leaseEndsAt, databaseTime));
+    this.#timeOut.nudge(untilDueMs(timeOutAt, databaseTime));
   }
 }

@@ -19,20 +19,25 @@ class Rounds {
   begun = 0;
   readonly told: UpkeepRound[] = [];
   readonly failures: unknown[] = [];
-  readonly loop = new UpkeepLoop({
-    round: () =>
-      new Promise((resolve, reject) => {
-        this.begun += 1;
-        const after = async (act: () => void) => {
-          this.running = null;
-          act();
-          await settled();
-        };
-        this.running = { end: (round) => after(() => resolve(round)), fail: (error) => after(() => reject(error)) };
-      }),
-    onRound: (round) => this.told.push(round),
-    onFailure: (error) => this.failures.push(error),
-  });
+  readonly loop: UpkeepLoop<UpkeepRound>;
+
+  constructor(idleMs: number) {
+    this.loop = new UpkeepLoop({
+      round: () =>
+        new Promise<UpkeepRound>((resolve, reject) => {
+          this.begun += 1;
+          const after = async (act: () => void) => {
+            this.running = null;
+            act();
+            await settled();
+          };
+          this.running = { end: (round) => after(() => resolve(round)), fail: (error) => after(() => reject(error)) };
+        }),
+      onRound: (round) => this.told.push(round),
+      onFailure: (error) => this.failures.push(error),
+      idleMs,
+    });
+  }
 
   async end(told: Partial<UpkeepRound> = {}): Promise<void> {
     await this.running?.end(roundOf(told));
@@ -56,16 +61,16 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-async function started(told: Partial<UpkeepRound> = {}): Promise<Rounds> {
-  const rounds = new Rounds();
-  rounds.loop.start();
+async function started(told: Partial<UpkeepRound> = {}, idleMs = 1_000): Promise<Rounds> {
+  const rounds = new Rounds(idleMs);
+  rounds.loop.nudge(0);
   expect(await rounds.nextAfter(0)).toBe(true);
   await rounds.end(told);
   return rounds;
 }
 
 describe('an upkeep loop', () => {
-  it('begins at once, and tells what each round did', async () => {
+  it('tells what each round did', async () => {
     const rounds = await started({ count: 3 });
     expect(rounds.told).toEqual([roundOf({ count: 3 })]);
   });
@@ -80,6 +85,17 @@ describe('an upkeep loop', () => {
   ])('runs again after $afterMs ms when $when', async ({ told, afterMs }) => {
     const rounds = await started(told);
     expect(await rounds.nextAfter(afterMs)).toBe(true);
+  });
+
+  it.each([
+    { when: 'nothing is due', told: {} },
+    { when: 'something is due after the next look, which will tell it', told: { nextDueAt: NOW + 60_000_000_000_000 } },
+  ])('sleeps, where no round is to come unasked, when $when', async ({ told }) => {
+    const rounds = await started(told, Number.POSITIVE_INFINITY);
+    rounds.loop.nudge(60_000_000_000);
+    expect(vi.getTimerCount()).toBe(0);
+    rounds.loop.nudge(800);
+    expect(await rounds.nextAfter(800)).toBe(true);
   });
 
   it('runs sooner when it is nudged, and only if that is sooner', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { LeaseRound, UpkeepRound } from '../../../src/engine/ports/repository.ts';
+import type { LeaseRound, UpkeepDue, UpkeepRound } from '../../../src/engine/ports/repository.ts';
 import { Upkeep } from '../../../src/engine/upkeep/upkeep.ts';
 import { settled } from '../lane.ts';
 
@@ -8,7 +8,15 @@ const round = (count: number): LeaseRound => {
   return { count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [], ...done };
 };
 
-function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions', () => Promise<never>>> = {}) {
+const NOW = 1_795_000_000_000_000;
+const NOTHING_DUE: UpkeepDue = { promoteAt: null, leaseEndsAt: null, timeOutAt: null, databaseTime: NOW };
+const ALL_DUE: UpkeepDue = { promoteAt: NOW, leaseEndsAt: NOW - 1, timeOutAt: NOW, databaseTime: NOW };
+
+type Asked = 'nextDue' | 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions';
+
+function upkeepOf(told: Partial<Record<Asked, () => Promise<never>>> = {}) {
+  const now = { due: NOTHING_DUE };
+  const looks: true[] = [];
   const asked: string[] = [];
   const rounds: UpkeepRound[] = [];
   const failures: unknown[] = [];
@@ -18,16 +26,18 @@ function upkeepOf(told: Partial<Record<'promoteDue' | 'expireLeases' | 'timeOut'
   };
   const upkeep = new Upkeep({
     repository: {
+      nextDue: async () => now.due,
       promoteDue: note('promote', round(2)),
       expireLeases: note('expire', round(5)),
       timeOut: note('time out', round(3)),
       ensurePartitions: async () => void asked.push('partitions'),
       ...told,
     },
+    onLook: () => looks.push(true),
     onRound: (one) => rounds.push(one),
     onFailure: (what, error) => failures.push([what, error]),
   });
-  return { upkeep, asked, rounds, failures };
+  return { upkeep, asked, rounds, failures, looks, now };
 }
 
 beforeEach(() => {
@@ -42,12 +52,19 @@ async function pass(milliseconds: number): Promise<void> {
   await settled();
 }
 
+/** A look, and what it finds due at once. */
+async function passLook(): Promise<void> {
+  await pass(0);
+  await pass(0);
+}
+
 describe('upkeep', () => {
   it('makes partitions before anything else, and again every hour', async () => {
-    const { upkeep, asked } = upkeepOf();
+    const { upkeep, asked, now } = upkeepOf();
+    now.due = ALL_DUE;
     await upkeep.start();
     expect(asked).toEqual(['partitions']);
-    await pass(0);
+    await passLook();
     expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out']);
     for (let minute = 0; minute < 61; minute += 1) await pass(60_000);
     expect(asked.filter((one) => one === 'partitions')).toHaveLength(2);
@@ -75,7 +92,7 @@ describe('upkeep', () => {
     await pass(0);
     upkeep.leaseEndsIn(200);
     await pass(200);
-    expect(asked.slice(1)).toEqual(['promote', 'expire', 'time out', 'expire']);
+    expect(asked.slice(1)).toEqual(['expire']);
     await upkeep.stop();
   });
 
@@ -85,21 +102,64 @@ describe('upkeep', () => {
     await pass(0);
     upkeep.dueIn(200);
     await pass(200);
-    expect(asked.slice(1)).toEqual(['promote', 'expire', 'time out', 'promote']);
+    expect(asked.slice(1)).toEqual(['promote']);
+    await upkeep.stop();
+  });
+
+  it('looks every second, and runs no round while nothing is due', async () => {
+    const { upkeep, asked, looks } = upkeepOf();
+    await upkeep.start();
+    await pass(0);
+    for (let second = 0; second < 10; second += 1) await pass(1_000);
+    expect(looks).toHaveLength(11);
+    expect(asked).toEqual(['partitions']);
+    await upkeep.stop();
+  });
+
+  it.each([
+    { due: { promoteAt: NOW + 400_000 }, afterMs: 400, round: 'promote' },
+    { due: { leaseEndsAt: NOW + 999_001 }, afterMs: 1_000, round: 'expire' },
+    { due: { timeOutAt: NOW + 1_000 }, afterMs: 1, round: 'time out' },
+  ])('runs the round that has something to do, when it has: $round', async ({ due, afterMs, round: wanted }) => {
+    const { upkeep, asked, now } = upkeepOf();
+    now.due = { ...NOTHING_DUE, ...due };
+    await upkeep.start();
+    await pass(0);
+    now.due = NOTHING_DUE;
+    await pass(afterMs - 1);
+    expect(asked).toEqual(['partitions']);
+    await pass(1);
+    expect(asked).toEqual(['partitions', wanted]);
     await upkeep.stop();
   });
 
   it('says which of its rounds failed, while the others go on', async () => {
     const failure = new Error('away');
-    const { upkeep, asked, failures } = upkeepOf({ promoteDue: async () => Promise.reject(failure) });
+    const { upkeep, asked, failures, now } = upkeepOf({ promoteDue: async () => Promise.reject(failure) });
+    now.due = ALL_DUE;
     await upkeep.start();
-    await pass(0);
+    await passLook();
     await pass(1_000);
+    await pass(0);
     expect(failures).toEqual([
       ['promote due jobs', failure],
       ['promote due jobs', failure],
     ]);
     expect(asked).toEqual(['partitions', 'expire', 'time out', 'expire', 'time out']);
     await upkeep.stop();
+  });
+  it('looks again a second after a look that failed', async () => {
+    const failure = new Error('away');
+    const { upkeep, failures, looks } = upkeepOf({ nextDue: async () => Promise.reject(failure) });
+    await upkeep.start();
+    await pass(0);
+    await pass(1_000);
+    expect(failures).toEqual([
+      ['look for what is due', failure],
+      ['look for what is due', failure],
+    ]);
+    expect(looks).toEqual([]);
+    await upkeep.stop();
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
