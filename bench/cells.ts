@@ -2,10 +2,17 @@
 import type { Load } from './messages.ts';
 
 /**
- * `service`: the service as it is. `ungrouped`: the same service, each item a commit of its own. `raw-1` and `raw-2`: the
- * statements of the service without gRPC and engine, over one and two connections.
+ * `service`: the service as it is. `bounded`: the same, on a queue whose bounds are never reached, so that its gate is kept. `ungrouped`:
+ * the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine, over one
+ * and two connections.
  */
-export type Variant = 'service' | 'ungrouped' | 'raw-1' | 'raw-2';
+export type Variant = 'service' | 'bounded' | 'ungrouped' | 'raw-1' | 'raw-2';
+
+/** Which of the services a variant speaks to; null: none. */
+export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
+  if (variant === 'raw-1' || variant === 'raw-2') return null;
+  return variant === 'ungrouped' ? 'ungrouped' : 'service';
+}
 
 export interface Cell {
   readonly name: string;
@@ -22,6 +29,7 @@ export interface Cell {
 }
 
 const GROUPING: readonly Variant[] = ['service', 'ungrouped'];
+const BOUNDED: readonly Variant[] = ['service', 'bounded'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
 
 export const cells: readonly Cell[] = [
@@ -36,6 +44,8 @@ export const cells: readonly Cell[] = [
   { name: 'claim-settle-batch', load: 'claim-settle', batch: 100, callers: 4, variants: PIPELINES, backlogPerSecond: 15_000 },
   { name: 'lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: GROUPING },
   { name: 'lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: PIPELINES },
+  { name: 'bounded-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: BOUNDED },
+  { name: 'bounded-lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: BOUNDED },
   { name: 'start-latency-idle', load: 'probe', batch: 1, callers: 1, variants: ['service'] },
   { name: 'start-latency-loaded', load: 'probe', batch: 1, callers: 1, variants: ['service'], besideCallers: 16 },
 ];

@@ -33,7 +33,7 @@ export async function databaseRoute(url: string, queueName: string, batch: numbe
         secret: randomUUID(),
       };
       const given = await repository.claim([queue], [slot]);
-      return given.flat().map(({ lease }) => lease.leaseToken);
+      return given.jobs.flat().map(({ lease }) => lease.leaseToken);
     },
     settle: async (tokens) => {
       const items = tokens

@@ -1,6 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BenchProcess } from './bench-process.ts';
-import type { Cell, Variant } from './cells.ts';
+import { credentials } from '@grpc/grpc-js';
+import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
+import { call } from '../examples/call.ts';
+import { type Cell, serviceOf, type Variant } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
 import type { Stage } from './stage.ts';
@@ -75,6 +78,7 @@ export class Meter {
     const { pipeline } = this.#stage;
     const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
     if (calls > 0) await pipeline.ask({ kind: 'fill', target: this.#stage.databaseOf(variant), queue, batch: FILL_BATCH, calls });
+    if (variant === 'bounded') await this.#bound(queue);
     const main = this.#assign(cell, variant, queue);
     const beside = cell.besideCallers === undefined ? [] : this.#assignBeside(cell.besideCallers, variant, `${queue}-beside`);
     const all = [...main, ...beside];
@@ -95,16 +99,24 @@ export class Meter {
 
   #assign({ load, batch, callers }: Cell, variant: Variant, queue: string): readonly Assignment[] {
     const { services, pipeline, probe, clients, databaseOf } = this.#stage;
-    if (variant === 'raw-1' || variant === 'raw-2') {
+    if (serviceOf(variant) === null) {
       const connections = variant === 'raw-1' ? 1 : 2;
       return [{ process: pipeline, task: { load, target: databaseOf(variant), queue, batch, callers: connections } }];
     }
-    const target = services[variant].address;
+    const target = services[serviceOf(variant) ?? 'service'].address;
     return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({ load, target, queue, batch, callers: some }));
   }
 
+  /** So wide that nothing ever meets them. */
+  async #bound(name: string): Promise<void> {
+    const client = new QueueServiceClient(this.#stage.services.service.address, credentials.createInsecure());
+    const request = PutQueueRequest.fromPartial({ queue: { name, maxInFlight: 1_000_000, maxQueued: 10_000_000 } });
+    await call(client.putQueue.bind(client), request);
+    client.close();
+  }
+
   #assignBeside(callers: number, variant: Variant, queue: string): readonly Assignment[] {
-    const target = variant === 'service' || variant === 'ungrouped' ? this.#stage.services[variant].address : '';
+    const target = this.#stage.services[serviceOf(variant) ?? 'service'].address;
     return spreadOver(this.#stage.clients, callers, (some) => ({ load: 'lifecycle', target, queue, batch: 1, callers: some }));
   }
 
@@ -113,7 +125,8 @@ export class Meter {
     const [row] = await sql`
       select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as wal, pg_snapshot_xmax(pg_current_snapshot())::text as xid`;
     const marks = await Promise.all(assignments.map(async ({ process }) => mark.parse(await process.ask({ kind: 'mark' }))));
-    const server = variant === 'service' || variant === 'ungrouped' ? cpuSecondsOf(services[variant].pid) : Number.NaN;
+    const service = serviceOf(variant);
+    const server = service === null ? Number.NaN : cpuSecondsOf(services[service].pid);
     return {
       atMs: performance.now(),
       marks,

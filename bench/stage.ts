@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import postgres, { type Sql } from 'postgres';
 import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { BenchProcess } from './bench-process.ts';
-import type { Variant } from './cells.ts';
+import { serviceOf, type Variant } from './cells.ts';
 
 /** Everything a measurement needs, running. */
 export interface Stage {
@@ -46,7 +46,7 @@ export async function setStage({ clients, profileFolder }: StageOptions): Promis
     const sql = postgres(cluster.url, { max: 1, onnotice: () => undefined });
     opened.push(() => sql.end({ timeout: 5 }));
     for (const name of ['service', 'ungrouped', 'raw']) await sql`create database ${sql(name)}`;
-    const databaseOf = (variant: Variant) => databaseUrl(cluster.url, variant.startsWith('raw') ? 'raw' : variant);
+    const databaseOf = (variant: Variant) => databaseUrl(cluster.url, serviceOf(variant) ?? 'raw');
     const profile = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
     return {
       sql,

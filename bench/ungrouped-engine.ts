@@ -26,7 +26,9 @@ async function claimAlone({ repository, log }: EngineParts, directory: QueueDire
   if (queues.length === 0) return [];
   const { workerId, maxJobs, leaseDurationMs, startOnClaim, requestId } = claim;
   const slot = { workerId, maxJobs, leaseDurationMs, startOnClaim, requestId, secret: randomUUID() };
-  const [jobs = []] = await repository.claim(queues, [slot]);
+  const {
+    jobs: [jobs = []],
+  } = await repository.claim(queues, [slot]);
   if (jobs.length > 0) log.committed();
   return jobs;
 }

@@ -53,6 +53,7 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     doorbell: store.doorbell,
     onEvents: (events) => engine.onEvents(events),
     onBegin: () => engine.onBegin(),
+    onQueues: () => engine.onQueues(),
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => onFailure('feed', error),
   });

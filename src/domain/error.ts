@@ -12,6 +12,17 @@ export type Refusal =
   | { readonly kind: 'unimplemented'; readonly what: string }
   | { readonly kind: 'job_not_found'; readonly jobId: string }
   | { readonly kind: 'queue_not_found'; readonly namespace: string; readonly queue: string }
+  | { readonly kind: 'queue_draining'; readonly namespace: string; readonly queue: string }
+  | {
+      readonly kind: 'queue_saturated';
+      readonly namespace: string;
+      readonly queue: string;
+      readonly depth: number;
+      readonly limit: number;
+      readonly retryAfterMs: number;
+    }
+  | { readonly kind: 'mode_mismatch'; readonly queues: readonly string[] }
+  | { readonly kind: 'not_draining'; readonly queue: string; readonly status: string }
   | { readonly kind: 'duplicate_job'; readonly jobId: JobId | null }
   | { readonly kind: 'lease_lost' }
   | { readonly kind: 'invalid_transition'; readonly jobId: JobId; readonly state: JobState; readonly action: string }

@@ -1,17 +1,58 @@
-import type { RetryPolicy } from './retry.ts';
+import type { Micros } from './job.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry.ts';
 
-/** Where jobs wait; carries the boundary and the default policies. */
-export interface Queue {
+export interface QueueName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Where jobs wait: how statements name it. What it is configured to, they read for themselves. */
+export interface Queue extends QueueName {
   /** Its number within one history of the database. */
   readonly id: number;
   /** The epoch of that history. */
   readonly epoch: number;
-  readonly namespace: string;
-  readonly name: string;
+}
+
+/** How workers fetch. One backlog and one order in each mode. */
+export type QueueMode = 'PULL_ONLY' | 'PUSH_ONLY' | 'PUSH_PULL';
+export const MODE_CODES = { PULL_ONLY: 1, PUSH_ONLY: 2, PUSH_PULL: 3 } as const satisfies Record<QueueMode, number>;
+
+/** What an operator has a queue do. */
+export type QueueStatus = 'ACTIVE' | 'PAUSED' | 'DRAINING_BACKLOG' | 'DRAINING_IN_FLIGHT';
+export const STATUS_CODES = { ACTIVE: 1, PAUSED: 2, DRAINING_BACKLOG: 3, DRAINING_IN_FLIGHT: 4 } as const satisfies Record<
+  QueueStatus,
+  number
+>;
+
+/** What an operator does to a queue, and the status that it has then. */
+export const ACTIONS = {
+  PAUSE: 'PAUSED',
+  RESUME: 'ACTIVE',
+  DRAIN_BACKLOG: 'DRAINING_BACKLOG',
+  DRAIN_IN_FLIGHT: 'DRAINING_IN_FLIGHT',
+} as const satisfies Record<string, QueueStatus>;
+export type OperatorAction = keyof typeof ACTIONS;
+
+/** A token bucket over claims: `permits` in each period, and up to `burst` at once after a quiet time. */
+export interface RateLimit {
+  readonly permits: number;
+  readonly periodMs: number;
+  readonly burst: number;
+}
+
+/** What can be configured of a queue. Null bounds bound nothing. */
+export interface QueueSettings {
+  readonly mode: QueueMode;
+  /** Jobs that are LEASED or RUNNING at once. */
+  readonly maxInFlight: number | null;
+  /** Waiting jobs from which on new ones are refused. */
+  readonly maxQueued: number | null;
+  readonly rateLimit: RateLimit | null;
+  readonly cancellationBudgetMs: number;
   readonly leaseDurationMs: number;
   /** How long past its expiry a lease is still honoured by the server. */
   readonly leaseGraceMs: number;
-  readonly cancellationBudgetMs: number;
   readonly retry: RetryPolicy;
   readonly deadLetterEnabled: boolean;
   /** The queue of the same namespace that gets a copy of each dead-lettered job; empty: none. */
@@ -20,9 +61,54 @@ export interface Queue {
   readonly deadLetterPayloadBytes: number;
 }
 
-export interface QueueName {
-  readonly namespace: string;
-  readonly name: string;
+export const DEFAULT_SETTINGS: QueueSettings = {
+  mode: 'PUSH_PULL',
+  maxInFlight: null,
+  maxQueued: null,
+  rateLimit: null,
+  cancellationBudgetMs: 30_000,
+  leaseDurationMs: 30_000,
+  leaseGraceMs: 5_000,
+  retry: DEFAULT_RETRY_POLICY,
+  deadLetterEnabled: true,
+  deadLetterQueue: '',
+  deadLetterPayloadBytes: 65_536,
+};
+
+/** A queue as it is. */
+export interface ConfiguredQueue extends QueueName {
+  readonly settings: QueueSettings;
+  readonly status: QueueStatus;
+  /** What the operator said. */
+  readonly statusReason: string;
+  readonly createdAt: Micros;
+  readonly updatedAt: Micros;
+}
+
+/** Jobs of a queue in each state in which they are not over. */
+export interface JobCounts {
+  readonly scheduled: number;
+  readonly ready: number;
+  readonly leased: number;
+  readonly running: number;
+  readonly retryWait: number;
+  readonly suspended: number;
+}
+
+/** Whether nothing is left of what a draining queue still has to do. */
+export function isDrained(status: QueueStatus, { ready, leased, running, retryWait }: JobCounts): boolean {
+  const inFlight = leased + running;
+  return status === 'DRAINING_IN_FLIGHT' ? inFlight === 0 : ready + retryWait + inFlight === 0;
+}
+
+/** What a producer waits where nobody knows how fast the queue drains. */
+const UNKNOWN_DRAIN_MS = 5_000;
+const DRAIN_MS = { min: 100, max: 60_000 };
+
+/** Milliseconds until the next place is free in a full queue that so many jobs a second leave: 1 / rate, within bounds. */
+export function drainTimeMs(jobsPerSecond: number): number {
+  if (jobsPerSecond <= 0) return UNKNOWN_DRAIN_MS;
+  return Math.min(DRAIN_MS.max, Math.max(DRAIN_MS.min, Math.ceil(1_000 / jobsPerSecond)));
 }
 
 /** A key no two queues share: names cannot hold a slash. */

@@ -1,15 +1,18 @@
 import type { JobEvent } from '../domain/event.ts';
-import type { Job } from '../domain/job.ts';
+import type { Job, JobState } from '../domain/job.ts';
 import { queueKey, type QueueName } from '../domain/queue.ts';
 import type { JobIdMint } from './jobs/mint-job-id.ts';
 import type { EventLog } from './ports/event-log.ts';
-import type { EnqueueOutcome, UpkeepRound } from './ports/repository.ts';
+import type { EnqueueOutcome } from './ports/repository.ts';
+import type { UpkeepRound } from './ports/upkeep.ts';
 
 export interface AftermathParts {
   readonly log: Pick<EventLog, 'committed'>;
   readonly mint: JobIdMint;
   /** Wakes the claims that wait for these queues. */
   readonly wake: (queues: readonly QueueName[]) => void;
+  /** Fewer jobs of these queues are in flight. */
+  readonly freed: (queues: readonly QueueName[]) => void;
   /** A job is due in so many milliseconds. */
   readonly dueIn: (milliseconds: number) => void;
   /** A lease ends in so many milliseconds, before its time: its cancellation was asked for. */
@@ -40,16 +43,14 @@ export class Aftermath {
 
   /** Seen in the log, whichever replica wrote it. */
   ofEvents(events: readonly JobEvent[]): void {
-    const ready = events.filter((event) => event.state === 'READY');
-    this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
+    this.#wake(events);
   }
 
   /** Jobs that changed in one commit, as they are after it. */
   ofChanged(jobs: readonly Job[]): void {
     if (jobs.length === 0) return;
     this.#parts.log.committed();
-    const ready = jobs.filter((job) => job.state === 'READY');
-    this.#parts.wake(distinct(ready.map(({ namespace, queue }) => ({ namespace, name: queue }))));
+    this.#wake(jobs);
     const deadlines = jobs.flatMap(({ leaseExpiresAt, asked }) =>
       leaseExpiresAt !== null && asked !== null && asked.cancelDeadline !== null ? [asked.cancelDeadline / 1_000] : [],
     );
@@ -58,6 +59,14 @@ export class Aftermath {
       (state === 'SCHEDULED' || state === 'RETRY_WAIT') && runAt !== null ? [runAt / 1_000] : [],
     );
     if (dueMs.length > 0) this.#parts.dueIn(Math.max(0, Math.min(...dueMs) - this.#parts.mint.databaseTimeMs()));
+  }
+
+  /** READY is for whoever waits; what is neither waiting to be claimed nor claimed may have left a place. */
+  #wake(changed: readonly Pick<Job, 'namespace' | 'queue' | 'state'>[]): void {
+    const queuesIn = (isMeant: (state: JobState) => boolean) =>
+      distinct(changed.filter(({ state }) => isMeant(state)).map(({ namespace, queue }) => ({ namespace, name: queue })));
+    this.#parts.wake(queuesIn((state) => state === 'READY'));
+    this.#parts.freed(queuesIn((state) => state !== 'READY' && state !== 'LEASED' && state !== 'RUNNING'));
   }
 }
 

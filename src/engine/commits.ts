@@ -3,6 +3,7 @@ import type { Aftermath } from './aftermath.ts';
 import { type CommitShape, GroupCommit } from './group-commit.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
+import type { Configured } from './ports/queues.ts';
 import type {
   AbandonOutcome,
   AckItem,
@@ -58,6 +59,8 @@ export interface Operations {
   readonly cancelPages: GroupCommit<OperatePage, OperatedPage<CancelOutcome>>;
   readonly retryPages: GroupCommit<OperatePage, OperatedPage<number>>;
   readonly replayPages: GroupCommit<ReplayPage, ReplayOutcome>;
+  /** What operators do to queues, one after the other. */
+  readonly configurations: GroupCommit<() => Promise<Configured>, Configured>;
 }
 
 /** Tokens name no namespace: their holders are one tenant. */
@@ -96,6 +99,12 @@ function createOperations(repository: Repository, telling: Telling, tellingOfPag
     cancelPages: new GroupCommit({ ...pageByPage, name: 'cancel in bulk', commit: tellingOfPages(repository.cancelPage), ...shape }),
     retryPages: new GroupCommit({ ...pageByPage, name: 'retry in bulk', commit: tellingOfPages(repository.retryPage), ...shape }),
     replayPages: new GroupCommit({ ...pageByPage, name: 'replay dead letters', commit: tellingOfPages(repository.replayPage), ...shape }),
+    configurations: new GroupCommit<() => Promise<Configured>, Configured>({
+      ...byToken,
+      name: 'configure',
+      maxItems: 1,
+      commit: (works) => Promise.all(works.map((work) => work())),
+    }),
   };
 }
 

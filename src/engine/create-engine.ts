@@ -17,13 +17,18 @@ import { listAttempts } from './jobs/list-attempts.ts';
 import { operate } from './jobs/operate.ts';
 import { JobIdMint } from './jobs/mint-job-id.ts';
 import type { EventLog } from './ports/event-log.ts';
-import type { ClaimedJob, Repository, UpkeepRound } from './ports/repository.ts';
+import type { ClaimedJob, Repository } from './ports/repository.ts';
+import type { UpkeepRound } from './ports/upkeep.ts';
+import { Signal } from './ports/signal.ts';
 import { QueueDirectory } from './queue-directory.ts';
+import { applyAction, putQueue } from './queues/configure.ts';
 import { getQueue, peekQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
+import { waitDrained } from './queues/wait-drained.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
+import { throughGates } from './workers/contended-claim.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
 import { heartbeat, start } from './workers/hold.ts';
 import { ack, fail, release, settle, suspend, type SettleParts } from './workers/settle.ts';
@@ -49,6 +54,8 @@ export interface RunningEngine extends Engine {
   onEvents(events: readonly JobEvent[]): void;
   /** Events come in from here on; what was committed before is not among them. */
   onBegin(): void;
+  /** An operator changed a queue, on whatever replica. */
+  onQueues(): void;
   /** Another history of the database: what was remembered of the former is forgotten. */
   onNewEpoch(): void;
 }
@@ -62,6 +69,8 @@ interface Core {
   readonly settling: SettleParts;
   readonly desk: ClaimDesk;
   readonly upkeep: Upkeep;
+  /** Queues have changed, or what waits in them. */
+  readonly changes: Signal;
   readonly draining: AbortController;
 }
 
@@ -89,9 +98,16 @@ export function createEngine(given: EngineParts): RunningEngine {
       await idle(commits);
     },
     onEvents: (events) => core.aftermath.ofEvents(events),
-    onBegin: () => desk.wakeAll(),
+    onBegin: () => onQueues(core),
+    onQueues: () => onQueues(core),
     onNewEpoch: () => core.directory.clear(),
   };
+}
+
+/** Whoever waits for a queue looks again: what stopped it may be over, and what it may give may be more. */
+function onQueues({ desk, changes }: Core): void {
+  desk.wakeAll();
+  changes.fire();
 }
 
 function createCore(parts: EngineParts): Core {
@@ -103,10 +119,18 @@ function createCore(parts: EngineParts): Core {
     aftermath.ofRound(round);
   };
   const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
+  const changes = new Signal();
   const aftermath = new Aftermath({
     log,
     mint,
-    wake: (queues) => desk.wake(queues),
+    wake: (queues) => {
+      desk.wake(queues);
+      if (queues.length > 0) changes.fire();
+    },
+    freed: (queues) => {
+      desk.freed(queues);
+      if (queues.length > 0) changes.fire();
+    },
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
   });
@@ -121,8 +145,9 @@ function createCore(parts: EngineParts): Core {
     }
   };
   const onClaimed = () => log.committed();
-  const desk: ClaimDesk = new ClaimDesk({ repository, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
-  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, draining: new AbortController() };
+  const claims = { claim: throughGates(repository.claim), leasesOfRequest: repository.leasesOfRequest };
+  const desk: ClaimDesk = new ClaimDesk({ repository: claims, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
+  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, changes, draining: new AbortController() };
 }
 
 function jobActions({ parts: { repository, log }, directory, mint, aftermath, commits, draining }: Core): Engine['jobs'] {
@@ -170,9 +195,17 @@ function eventActions({ parts: { repository, log }, draining }: Core): Engine['e
   };
 }
 
-function queueActions({ parts: { repository }, directory, commits, upkeep }: Core): Engine['queues'] {
+function queueActions(core: Core): Engine['queues'] {
+  const { parts, directory, commits, upkeep, changes, draining } = core;
+  const { repository, log } = parts;
+  const configuring = { lane: commits.operations.configurations, repository, onChanged: () => onQueues(core) };
   return {
-    getQueue: (query) => getQueue(directory, query),
+    putQueue: (item) => putQueue(configuring, item),
+    getQueue: (query) => getQueue({ repository }, query),
+    listQueues: ({ namespace, pageSize, after }) => repository.listQueues(namespace, pageSize, after),
+    applyAction: (item) => applyAction(configuring, item),
+    listAudit: ({ namespace, queue, pageSize, before }) => repository.listAudit(namespace, queue, pageSize, before),
+    waitDrained: (name, signal) => waitDrained({ repository, log, changes, draining: draining.signal }, name, signal),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
     listDeadLetters: (query) => listDeadLetters({ directory, repository }, query),

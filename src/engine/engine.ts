@@ -7,7 +7,7 @@ import type { JobChange, JobEvent } from '../domain/event.ts';
 import type { Refusal, Result } from '../domain/error.ts';
 import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
-import type { Queue } from '../domain/queue.ts';
+import type { ConfiguredQueue, QueueName } from '../domain/queue.ts';
 import type { Bulk } from './jobs/bulk.ts';
 import type { ListAttempts } from './jobs/list-attempts.ts';
 import type { Signature } from './queues/get-signature.ts';
@@ -28,7 +28,18 @@ import type {
   JobFilter,
   JobPage,
 } from './ports/repository.ts';
+import type { ActionItem, AuditPage, PutItem } from './ports/queues.ts';
 import type { RequestKey } from './ports/request-key.ts';
+import type { QueueChange } from './queues/configure.ts';
+import type { Drained } from './queues/wait-drained.ts';
+
+export interface ListAudit {
+  readonly namespace: string;
+  /** Null: of whatever queue, and of the namespace itself. */
+  readonly queue: string | null;
+  readonly pageSize: number;
+  readonly before: bigint | null;
+}
 
 export interface Enqueued {
   readonly job: Job;
@@ -64,7 +75,7 @@ export interface Claim {
 
 export interface Claimed {
   readonly jobs: readonly ClaimedJob[];
-  readonly decision: 'ASSIGNED' | 'EMPTY';
+  readonly decision: 'ASSIGNED' | 'EMPTY' | 'BACKPRESSURE' | 'PAUSED';
   /** These leases were given under the same request id before: whoever got that answer may be at work. */
   readonly repeated?: true;
 }
@@ -222,7 +233,18 @@ export interface Engine {
     listEvents(query: ListEvents): Promise<Result<EventPage>>;
   };
   readonly queues: {
-    getQueue(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Queue>>;
+    putQueue(item: PutItem): Promise<Result<QueueChange>>;
+    getQueue(query: { readonly namespace: string; readonly queue: string }): Promise<Result<ConfiguredQueue>>;
+    /** By name, ascending. */
+    listQueues(query: {
+      readonly namespace: string;
+      readonly pageSize: number;
+      readonly after: string;
+    }): Promise<readonly ConfiguredQueue[]>;
+    applyAction(item: ActionItem): Promise<Result<QueueChange>>;
+    listAudit(query: ListAudit): Promise<AuditPage>;
+    /** How far it is at once, then at changes, last with `drained`. */
+    waitDrained(name: QueueName, signal: AbortSignal): AsyncIterable<Drained>;
     peekQueue(query: { readonly namespace: string; readonly queue: string; readonly pageSize: number }): Promise<Result<readonly Job[]>>;
     checkInvariants(query: {
       readonly namespace: string;

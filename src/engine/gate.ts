@@ -50,6 +50,10 @@ export function gated(repository: Repository): Repository {
   const long = new Gate({ name: 'listings', open: LONG_READS, maxWaiting: MAX_WAITING_LONG_READS });
   return {
     ...repository,
+    configuredQueue: (name) => short.pass(() => repository.configuredQueue(name)),
+    listQueues: (...query) => short.pass(() => repository.listQueues(...query)),
+    listAudit: (...query) => short.pass(() => repository.listAudit(...query)),
+    drainState: (name) => short.pass(() => repository.drainState(name)),
     resolveQueues: (names) => short.pass(() => repository.resolveQueues(names)),
     createQueues: (names) => short.pass(() => repository.createQueues(names)),
     endOfLife: (...query) => short.pass(() => repository.endOfLife(...query)),

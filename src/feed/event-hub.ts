@@ -12,7 +12,7 @@ import { ChunkRing } from './chunk-ring.ts';
 import { JobWatches } from './job-watches.ts';
 import type { Junction, LiveTail } from './live-tail.ts';
 import { FollowingReader } from './log-reader.ts';
-import { Signal } from './signal.ts';
+import { Signal } from '../engine/ports/signal.ts';
 import { covers } from './snapshot-order.ts';
 
 /** How long a lost ring can delay what it told of. */
@@ -29,6 +29,8 @@ export interface EventHubParts {
   /** Sees every event that the hub reads, before anybody is woken. */
   readonly onEvents: (events: readonly JobEvent[]) => void;
   /** Reading begins at the end of the log: nobody is told of what was committed before, so whoever waits for it looks now. */
+  /** An operator changed a queue, on whatever replica. */
+  readonly onQueues: () => void;
   readonly onBegin: () => void;
   readonly onNewEpoch: () => void;
   readonly onFailure: (error: unknown) => void;
@@ -62,7 +64,7 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   async start(): Promise<void> {
-    await this.#parts.doorbell.listen(() => this.#look());
+    await this.#parts.doorbell.listen({ onRing: () => this.#look(), onQueues: this.#parts.onQueues });
     this.#timer = setInterval(() => void this.refresh().catch(this.#parts.onFailure), POLL_INTERVAL_MS);
   }
 

@@ -1,7 +1,7 @@
 import type { JobEvent } from '../domain/event.ts';
 import type { JobId } from '../domain/job.ts';
 import type { JobWatch } from '../engine/ports/event-log.ts';
-import { Signal } from './signal.ts';
+import { Signal } from '../engine/ports/signal.ts';
 
 /** Who watches which job. */
 export class JobWatches {

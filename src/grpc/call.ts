@@ -2,6 +2,7 @@
 interface Surface {
   readonly cancelled: boolean;
   getDeadline(): Date | number;
+  getPeer(): string;
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
@@ -29,6 +30,11 @@ export class Call {
       this.#controller = controller;
     }
     return this.#controller.signal;
+  }
+
+  /** Where the call comes from, as far as the transport knows. */
+  get peer(): string {
+    return this.#surface.getPeer();
   }
 
   get isCancelled(): boolean {

@@ -3,7 +3,8 @@ import type { Job } from '../domain/job.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { Event, ExternalEvidence } from '../../gen/stint/v1/event.ts';
 import type { Attempt as WireAttempt, Job as WireJob } from '../../gen/stint/v1/job.ts';
-import type { DeadLetter } from '../../gen/stint/v1/queue.ts';
+import type { DeadLetter, Queue } from '../../gen/stint/v1/queue.ts';
+import type { AuditRecord } from '../../gen/stint/v1/queue_service.ts';
 import type { Failure } from '../../gen/stint/v1/retry.ts';
 import { wireJob } from './encode.ts';
 
@@ -50,6 +51,16 @@ export function attemptBytes({ failure, reason }: WireAttempt): number {
 export function deadLetterBytes({ payload, failure, attempts, labels, headers }: DeadLetter): number {
   const told = FIXED_BYTES + payload.byteLength + failureBytes(failure) + mapBytes(labels) + mapBytes(headers);
   return attempts.reduce((sum, attempt) => sum + attemptBytes(attempt), told);
+}
+
+export function queueBytes({ retry, statusReason }: Queue): number {
+  const framing = 2;
+  const codes = retry?.nonRetryableCodes ?? [];
+  return codes.reduce((sum, code) => sum + framing + code.length, FIXED_BYTES + Buffer.byteLength(statusReason));
+}
+
+export function auditBytes({ reason, before, after }: AuditRecord): number {
+  return FIXED_BYTES + Buffer.byteLength(reason) + Buffer.byteLength(before) + Buffer.byteLength(after);
 }
 
 export function eventBytes({ detail }: Event): number {

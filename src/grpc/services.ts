@@ -22,13 +22,18 @@ import { resumeJob } from './jobs/resume-job.ts';
 import { retryJob } from './jobs/retry-job.ts';
 import { retryJobs } from './jobs/retry-jobs.ts';
 import { updateJob } from './jobs/update-job.ts';
+import { applyAction } from './queues/apply-action.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
 import { getQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
+import { listAuditRecords } from './queues/list-audit-records.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
+import { listQueues } from './queues/list-queues.ts';
 import { peekQueue } from './queues/peek-queue.ts';
+import { putQueue } from './queues/put-queue.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { runUpkeep } from './queues/run-upkeep.ts';
+import { waitDrained } from './queues/wait-drained.ts';
 import { addService, type Handlers, servedMethods } from './service.ts';
 import { ack } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
@@ -80,7 +85,12 @@ export function addServices(server: Server, { engine, version, report }: Service
   };
   const events: Handlers<typeof EventServiceService> = { subscribe: subscribe(engine), listEvents: listEvents(engine) };
   const queues: Handlers<typeof QueueServiceService> = {
+    putQueue: putQueue(engine),
     getQueue: getQueue(engine),
+    listQueues: listQueues(engine),
+    applyAction: applyAction(engine),
+    listAuditRecords: listAuditRecords(engine),
+    waitDrained: waitDrained(engine),
     checkInvariants: checkInvariants(engine),
     getSignature: getSignature(engine),
     peekQueue: peekQueue(engine),

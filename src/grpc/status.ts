@@ -33,6 +33,10 @@ const ANSWERS = {
   unimplemented: { code: status.UNIMPLEMENTED, reason: 'UNIMPLEMENTED' },
   job_not_found: { code: status.NOT_FOUND, reason: 'JOB_NOT_FOUND' },
   queue_not_found: { code: status.NOT_FOUND, reason: 'QUEUE_NOT_FOUND' },
+  queue_draining: { code: status.FAILED_PRECONDITION, reason: 'QUEUE_DRAINING' },
+  queue_saturated: { code: status.RESOURCE_EXHAUSTED, reason: 'QUEUE_SATURATED' },
+  mode_mismatch: { code: status.FAILED_PRECONDITION, reason: 'MODE_MISMATCH' },
+  not_draining: { code: status.FAILED_PRECONDITION, reason: 'INVALID_TRANSITION' },
   duplicate_job: { code: status.ALREADY_EXISTS, reason: 'DUPLICATE_JOB' },
   lease_lost: { code: status.FAILED_PRECONDITION, reason: 'LEASE_LOST' },
   invalid_transition: { code: status.FAILED_PRECONDITION, reason: 'INVALID_TRANSITION' },
@@ -62,6 +66,11 @@ function account(refusal: Refusal, violationBytes: number): Account {
         message: `there is no queue ${echo(refusal.queue)} in this namespace`,
         metadata: { namespace: refusal.namespace, queue: refusal.queue },
       };
+    case 'queue_draining':
+    case 'queue_saturated':
+    case 'mode_mismatch':
+    case 'not_draining':
+      return queueAccount(refusal);
     case 'duplicate_job':
       return {
         message: 'the id or key is taken by another job',
@@ -90,6 +99,43 @@ function account(refusal: Refusal, violationBytes: number): Account {
     case 'shutting_down':
       return { message: 'this replica is shutting down', details: [retryIn(SHUTDOWN_RETRY_MS)] };
   }
+}
+
+/** What a queue refuses because of how it is configured, or what an operator has it do. */
+function queueAccount(
+  refusal: Extract<Refusal, { readonly kind: 'queue_draining' | 'queue_saturated' | 'mode_mismatch' | 'not_draining' }>,
+): Account {
+  switch (refusal.kind) {
+    case 'queue_draining': {
+      const message = `queue ${refusal.queue} is draining: it takes no new jobs`;
+      return { message, metadata: queueMetadata(refusal), details: [precondition('QUEUE_DRAINING', `queues/${refusal.queue}`, message)] };
+    }
+    case 'queue_saturated': {
+      const { queue, depth, limit, retryAfterMs } = refusal;
+      return {
+        message: `queue ${queue} is full: ${depth} jobs wait, and ${limit} may`,
+        metadata: { ...queueMetadata(refusal), depth: String(depth), limit: String(limit) },
+        details: [retryIn(retryAfterMs), quotaFailure(`queues/${queue}`)],
+      };
+    }
+    case 'mode_mismatch': {
+      const message = 'none of the named queues answers this way of fetching';
+      const queues = refusal.queues.join(',');
+      return { message, metadata: { queues }, details: [precondition('MODE_MISMATCH', `queues/${echo(queues)}`, message)] };
+    }
+    case 'not_draining': {
+      const message = `queue ${refusal.queue} does not drain: it is ${refusal.status}`;
+      return {
+        message,
+        metadata: { queue: refusal.queue, state: refusal.status, action: 'wait_drained' },
+        details: [precondition('INVALID_TRANSITION', `queues/${refusal.queue}`, message)],
+      };
+    }
+  }
+}
+
+function queueMetadata({ namespace, queue }: { readonly namespace: string; readonly queue: string }): Record<string, string> {
+  return { namespace, queue };
 }
 
 /** A refusal as an item of a batch tells it. */

@@ -31,3 +31,6 @@ copied_journal as (
   select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued} order by ord), array_agg(id order by ord), array_agg(to_queue order by ord),
       array_agg(jsonb_strip_nulls(jsonb_build_object('t', nullif(type, ''), 'p', nullif(-rank, 0)))::text order by ord)
     from copied cross join c group by c.epoch, c.now)`;
+
+/** How the tokens of the copies came into being: for `counted`. They are taken whatever the bounds of their queue. */
+export const movedByCopies = sql`select to_queue, null, 'READY' from copied`;

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import postgres, { type Sql } from 'postgres';
-import type { Doorbell } from '../engine/ports/doorbell.ts';
+import type { Doorbell, DoorbellListener } from '../engine/ports/doorbell.ts';
 import type { Database } from './database.ts';
 import { statement, param } from './statement.ts';
 import { sql } from 'drizzle-orm';
 
 const CHANNEL = 'stint_bell';
+/** What a change of queues says in its own transaction, see queues/configure.ts. */
+const QUEUES = 'queues';
 /** NOTIFY takes a lock at commit: at most one in this time, whatever is committed meanwhile. */
 const RING_GAP_MS = 10;
 /** Whoever has not heard its own ring by the next one listens anew. */
@@ -30,16 +32,21 @@ export function createDoorbell(url: string, database: Database): Doorbell {
   // A lost ring costs the others one interval of polling, nothing else.
   const notify = () => void database.run(notifyStatement, { replica }).catch(() => undefined);
 
-  const listen = async (onRing: () => void) => {
+  const listen = async ({ onRing, onQueues }: DoorbellListener) => {
     const former = listener;
     listener = connect(url);
     // What its last queries met was told already, or is of no interest.
     former?.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
     const onHeard = (from: string) => {
       if (from === replica) heard = true;
+      else if (from === QUEUES) onQueues();
       else onRing();
     };
-    await listener.listen(CHANNEL, onHeard, onRing);
+    const onListening = () => {
+      onRing();
+      onQueues();
+    };
+    await listener.listen(CHANNEL, onHeard, onListening);
   };
 
   return {
@@ -49,10 +56,10 @@ export function createDoorbell(url: string, database: Database): Doorbell {
         notify();
       }, RING_GAP_MS);
     },
-    listen: async (onRing) => {
-      await listen(onRing);
+    listen: async (told) => {
+      await listen(told);
       testing = setInterval(() => {
-        if (!heard) listen(onRing).catch(() => undefined);
+        if (!heard) listen(told).catch(() => undefined);
         heard = false;
         notify();
       }, HEARING_TEST_MS);

@@ -4,7 +4,8 @@
  */
 import { sql, type SQL } from 'drizzle-orm';
 import { EVENT_CODES } from '../domain/event.ts';
-import { deadLetters } from './dead-letters.ts';
+import { deadLetters, movedByCopies } from './dead-letters.ts';
+import { heldState } from './gates.ts';
 import { retryDelayMs } from './retry-delay.ts';
 import { shard } from './statement.ts';
 import { carried, DEFERRED } from './tokens.ts';
@@ -58,6 +59,11 @@ e as (
   select ${shard}, c.epoch, c.now, array_agg(ended_type), array_agg(job), array_agg(seq + 1), array_agg(queue_id), array_agg(life),
       array_agg(attempt), array_agg(fence), array_agg(worker), array_agg((${endedDetail(sql`v`)})::text)
     from v cross join c group by c.epoch, c.now)`;
+
+/** How the tokens of `v` moved, and those of the copies: for `counted`. */
+export const movedByEndedTry = sql`select queue_id, ${heldState(sql`v`)} as was,
+    case when ended_type = ${EVENT_CODES.retry_scheduled} then 'RETRY_WAIT' end as becomes from v
+  union all ${movedByCopies}`;
 
 /** What the event of an ended try tells, from a row with `ended_type`, `failure`, `due_at`, `attempt`, `dead_lettered` and `reason`. */
 export function endedDetail(row: SQL): SQL {

@@ -1,7 +1,8 @@
 /** What follows when the life of a job ends that nobody holds: by a cancellation, a timeout, or its external owner. */
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../domain/event.ts';
-import { deadLetters } from './dead-letters.ts';
+import { deadLetters, movedByCopies } from './dead-letters.ts';
+import { counted } from './gates.ts';
 import { shard } from './statement.ts';
 
 /**
@@ -21,4 +22,5 @@ e as (
   insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, details)
   select ${shard}, c.epoch, c.now, array_agg(ended_type), array_agg(job), array_agg(seq + 1), array_agg(queue_id), array_agg(life),
       array_agg(attempt), array_agg(fence), array_agg(told::text)
-    from v cross join c group by c.epoch, c.now)`;
+    from v cross join c group by c.epoch, c.now),
+${counted(sql`select queue_id, state as was, null as becomes from v union all ${movedByCopies}`)}`;

@@ -22,6 +22,10 @@ import { signedJobs } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { peekQueue } from './queues/peek-queue.ts';
 import { findReplayable, foreseeReplay, replayPage } from './queues/replay-dead-letters.ts';
+import { listAudit } from './queues/audit.ts';
+import { applyAction, putQueue } from './queues/configure.ts';
+import { configuredQueue, listQueues } from './queues/configured-queue.ts';
+import { drainState } from './queues/drain-state.ts';
 import { createQueues, resolveQueues } from './queues/resolve-queues.ts';
 import { databaseTime, ensurePartitions } from './upkeep/ensure-partitions.ts';
 import { expireLeases } from './upkeep/expire-leases.ts';
@@ -86,6 +90,12 @@ export function createRepository({ hot, slow, upkeep, clock, random }: Repositor
     history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
     signedJobs: (queue, limit, reduce) => signedJobs(slow, queue, limit, reduce),
     peekQueue: (queue, limit) => peekQueue(hot.run, now(), queue, limit),
+    configuredQueue: (name) => configuredQueue(hot.run, name),
+    listQueues: (namespace, pageSize, after) => listQueues(hot.run, namespace, pageSize, after),
+    putQueue: (item) => putQueue(slow, now(), item),
+    applyAction: (item) => applyAction(slow, now(), item),
+    listAudit: (namespace, queue, pageSize, before) => listAudit(hot.run, namespace, queue, pageSize, before),
+    drainState: (name) => drainState(hot.run, name),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
     nextDue: () => nextDue(upkeep.run, now()),
     promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),

@@ -21,6 +21,10 @@ export function int(row: Row, column: string): number {
   return number;
 }
 
+export function intOrNull(row: Row, column: string): number | null {
+  return row[column] === null ? null : int(row, column);
+}
+
 export function float(row: Row, column: string): number {
   const value = row[column];
   const number = typeof value === 'string' ? Number(value) : value;

@@ -84,8 +84,92 @@ export const queue = stint.table(
     /** Number of the queue that gets copies; null: none. */
     deadLetterQueueId: integer('dead_letter_queue_id'),
     deadLetterPayloadBytes: integer('dead_letter_payload_bytes').notNull().default(65_536),
+    /** 1 pull only, 2 push only, 3 both. */
+    mode: smallint('mode').notNull().default(3),
+    /** 1 active, 2 paused, 3 draining its backlog, 4 draining what is in flight. */
+    status: smallint('status').notNull().default(1),
+    statusReason: text('status_reason').notNull().default(''),
+    updatedAt: instant('updated_at').notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] }), unique('queue_name').on(t.shard, t.namespace, t.name)],
+);
+
+/**
+ * The bounds of a queue, and the count of its tokens, kept in the transaction that moves them. There is a row while the queue is bounded
+ * or drains. Who must know a count before it moves a token locks the row first: what is locked is the latest, however old the snapshot.
+ */
+export const gate = stint.table(
+  'gate',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    /** Null: unbounded. */
+    maxInFlight: integer('max_in_flight'),
+    maxQueued: integer('max_queued'),
+    /** Claims in a period, and as many at once after a quiet time; null: as many as are asked for. */
+    ratePermits: integer('rate_permits'),
+    ratePeriodMs: int8('rate_period_ms'),
+    rateBurst: integer('rate_burst'),
+    scheduled: int8('scheduled').notNull(),
+    ready: int8('ready').notNull(),
+    leased: int8('leased').notNull(),
+    running: int8('running').notNull(),
+    retryWait: int8('retry_wait').notNull(),
+    suspended: int8('suspended').notNull(),
+    /** Claims that may be given at `filled_at`: the level of the token bucket. */
+    permits: doublePrecision('permits').notNull(),
+    filledAt: instant('filled_at').notNull(),
+    /** Claims given since `counted_at`, for the rate at which it drains. */
+    claims: int8('claims').notNull(),
+    countedAt: instant('counted_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId] })],
+);
+
+/** What an open transaction has brought through the SQL door into a queue that has a gate: its commit counts it, and takes the row away. */
+export const doorPending = stint.table(
+  'door_pending',
+  {
+    shard: smallint('shard').notNull(),
+    xid: xid8('xid').notNull(),
+    queueId: integer('queue_id').notNull(),
+    scheduled: int8('scheduled').notNull(),
+    ready: int8('ready').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.xid, t.queueId] })],
+);
+
+/** What an operator did. Insert only. */
+export const audit = stint.table(
+  'audit',
+  {
+    shard: smallint('shard').notNull(),
+    namespace: text('namespace').notNull(),
+    n: int8('n').generatedAlwaysAsIdentity().notNull(),
+    at: instant('at').notNull(),
+    /** Empty: of the whole namespace. */
+    queue: text('queue').notNull(),
+    action: text('action').notNull(),
+    /** Who asked, as far as the service knows. */
+    actor: text('actor').notNull(),
+    reason: text('reason').notNull(),
+    /** What it was before and after, as JSON. */
+    before: text('before').notNull(),
+    after: text('after').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.namespace, t.n] })],
+);
+
+/** A namespace that an operator has stopped: there is a row while it is paused. */
+export const pausedNamespace = stint.table(
+  'paused_namespace',
+  {
+    shard: smallint('shard').notNull(),
+    namespace: text('namespace').notNull(),
+    reason: text('reason').notNull(),
+    at: instant('at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.namespace] })],
 );
 
 /** Insert only. Partitioned by id: a UUIDv7 begins with its time, so a day of jobs leaves by dropping a table. */

@@ -1,5 +1,5 @@
 import type { QueueName } from '../domain/queue.ts';
-import type { UpkeepRound } from '../engine/ports/repository.ts';
+import type { UpkeepRound } from '../engine/ports/upkeep.ts';
 import { instant, instantOrNull, int, type Row } from './row.ts';
 
 /** Reads `now`, `count`, `next_due_at` and `ready_queues` ([[namespace, name], …]) of a round of upkeep. */

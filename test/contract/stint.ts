@@ -31,14 +31,19 @@ import {
   UpdateJobRequest,
 } from '../../gen/stint/v1/job_service.ts';
 import {
+  ApplyActionRequest,
   CheckInvariantsRequest,
   GetQueueRequest,
   GetSignatureRequest,
+  ListAuditRecordsRequest,
   ListDeadLettersRequest,
+  ListQueuesRequest,
   PeekQueueRequest,
+  PutQueueRequest,
   QueueServiceClient,
   ReplayDeadLettersRequest,
   RunUpkeepRequest,
+  WaitDrainedRequest,
 } from '../../gen/stint/v1/queue_service.ts';
 import {
   AckRequest,
@@ -121,6 +126,12 @@ export function connect(address: string) {
       new Follower(events.subscribe(SubscribeRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
     listEvents: unary(ListEventsRequest, events.listEvents.bind(events)),
     getSignature: unary(GetSignatureRequest, queues.getSignature.bind(queues)),
+    putQueue: unary(PutQueueRequest, queues.putQueue.bind(queues)),
+    listQueues: unary(ListQueuesRequest, queues.listQueues.bind(queues)),
+    applyAction: unary(ApplyActionRequest, queues.applyAction.bind(queues)),
+    listAuditRecords: unary(ListAuditRecordsRequest, queues.listAuditRecords.bind(queues)),
+    waitDrained: (partial: Parameters<typeof WaitDrainedRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(queues.waitDrained(WaitDrainedRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     getQueue: unary(GetQueueRequest, queues.getQueue.bind(queues)),
     peekQueue: unary(PeekQueueRequest, queues.peekQueue.bind(queues)),
     listDeadLetters: unary(ListDeadLettersRequest, queues.listDeadLetters.bind(queues)),

@@ -8,12 +8,13 @@ import { claimedJob } from './desk.ts';
 const jobIn = (state: JobState, told: Partial<Job> = {}): Job => ({ ...claimedJob('w').job, state, ...told });
 
 function aftermath() {
-  const told = { commits: 0, woken: [] as QueueName[], dueIn: [] as number[], leaseEndsIn: [] as number[] };
+  const told = { commits: 0, woken: [] as QueueName[], freed: [] as QueueName[], dueIn: [] as number[], leaseEndsIn: [] as number[] };
   const mint = new JobIdMint();
   const of = new Aftermath({
     log: { committed: () => (told.commits += 1) },
     mint,
     wake: (queues) => told.woken.push(...queues),
+    freed: (queues) => told.freed.push(...queues),
     dueIn: (milliseconds) => told.dueIn.push(milliseconds),
     leaseEndsIn: (milliseconds) => told.leaseEndsIn.push(milliseconds),
   });
@@ -53,11 +54,22 @@ describe('what follows a commit', () => {
     expect(told.dueIn[1]).toBe(0);
   });
 
+  it('tells where a job has left its place in flight, once for each queue', () => {
+    const { of, told } = aftermath();
+    of.ofSettlement([
+      { kind: 'applied', job: jobIn('SUCCEEDED', { queue: 'a' }) },
+      { kind: 'applied', job: jobIn('RETRY_WAIT', { queue: 'a' }) },
+      { kind: 'applied', job: jobIn('RUNNING', { queue: 'b' }) },
+      { kind: 'applied', job: jobIn('READY', { queue: 'c' }) },
+    ]);
+    expect(told.freed.map(({ name }) => name)).toEqual(['a']);
+  });
+
   it('is nothing where nothing was changed', () => {
     const { of, told } = aftermath();
     of.ofEnqueue([{ kind: 'duplicate', job: jobIn('READY'), sameContent: true }, { kind: 'id_taken' }]);
     of.ofSettlement([{ kind: 'already_applied', job: jobIn('READY') }, { kind: 'lease_lost' }]);
-    expect(told).toEqual({ commits: 0, woken: [], dueIn: [], leaseEndsIn: [] });
+    expect(told).toEqual({ commits: 0, woken: [], freed: [], dueIn: [], leaseEndsIn: [] });
   });
 });
 

@@ -1,9 +1,9 @@
 import { parseJobId } from '../../src/domain/job.ts';
 import { formatLeaseToken } from '../../src/domain/lease.ts';
 import { queueKey, type Queue } from '../../src/domain/queue.ts';
-import { DEFAULT_RETRY_POLICY } from '../../src/domain/retry.ts';
 import type { Claim, Claimed } from '../../src/engine/engine.ts';
-import type { ClaimedJob, ClaimSlot } from '../../src/engine/ports/repository.ts';
+import type { QueueLimit } from '../../src/engine/ports/queues.ts';
+import type { ClaimedJob, ClaimSlot, Given } from '../../src/engine/ports/repository.ts';
 import { QueueDirectory } from '../../src/engine/queue-directory.ts';
 import { ClaimDesk } from '../../src/engine/workers/claim-desk.ts';
 import { settled } from './lane.ts';
@@ -46,6 +46,8 @@ export class Desk {
   searching: Promise<void> = Promise.resolve();
   /** What giving back waits for. */
   givingBack: Promise<void> = Promise.resolve();
+  /** What each look finds to limit its queues. */
+  limits: readonly QueueLimit[] = [];
   readers = 0;
   claimsTold = 0;
   readonly #sent: Look[] = [];
@@ -106,16 +108,14 @@ export class Desk {
     return claims;
   }
 
-  #depart(
-    queues: readonly Queue[],
-    slots: readonly ClaimSlot[],
-    resolve: (given: readonly (readonly ClaimedJob[])[]) => void,
-    reject: (error: unknown) => void,
-  ): void {
+  #depart(queues: readonly Queue[], slots: readonly ClaimSlot[], resolve: (given: Given) => void, reject: (error: unknown) => void): void {
     const look: Look = {
       queues: queues.map(({ name }) => name),
       workers: slots.map(({ workerId }) => workerId),
-      find: (...counts) => resolve(slots.map((slot, index) => Array.from({ length: counts[index] ?? 0 }, () => claimedJob(slot.workerId)))),
+      find: (...counts) => {
+        const jobs = slots.map((slot, index) => Array.from({ length: counts[index] ?? 0 }, () => claimedJob(slot.workerId)));
+        resolve({ jobs, limits: this.limits });
+      },
       crash: reject,
     };
     const waiting = this.#waiting.shift();
@@ -130,13 +130,6 @@ function queueOf(name: string): Queue {
     epoch: 1,
     namespace: 'n',
     name,
-    leaseDurationMs: 30_000,
-    leaseGraceMs: 5_000,
-    cancellationBudgetMs: 30_000,
-    retry: DEFAULT_RETRY_POLICY,
-    deadLetterEnabled: true,
-    deadLetterQueue: '',
-    deadLetterPayloadBytes: 65_536,
   };
 }
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { queueKey, type Queue, type QueueName } from '../../src/domain/queue.ts';
-import { DEFAULT_RETRY_POLICY } from '../../src/domain/retry.ts';
 import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { QueueDirectory } from '../../src/engine/queue-directory.ts';
 
@@ -9,13 +8,6 @@ function queueOf(told: QueueName, id: number): Queue {
     ...told,
     id,
     epoch: 1,
-    leaseDurationMs: 30_000,
-    leaseGraceMs: 5_000,
-    cancellationBudgetMs: 30_000,
-    retry: DEFAULT_RETRY_POLICY,
-    deadLetterEnabled: true,
-    deadLetterQueue: '',
-    deadLetterPayloadBytes: 65_536,
   };
 }
 

@@ -109,8 +109,8 @@ export class Stage {
   }
 
   async claim(queues: Queue | readonly Queue[], told: Partial<ClaimSlot> = {}): Promise<readonly ClaimedJob[]> {
-    const [claimed] = await this.repository.claim('id' in queues ? [queues] : queues, [slot(told)]);
-    return claimed ?? [];
+    const { jobs } = await this.repository.claim('id' in queues ? [queues] : queues, [slot(told)]);
+    return jobs[0] ?? [];
   }
 
   /** One job, enqueued and claimed. */

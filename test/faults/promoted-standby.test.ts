@@ -70,7 +70,7 @@ async function hangDoorbell(url: string) {
   const database = new Database({ url, connections: 1, applicationName: 'test', settings: 'plain' });
   const bell = createDoorbell(url, database);
   let rings = 0;
-  await bell.listen(() => (rings += 1));
+  await bell.listen({ onRing: () => (rings += 1), onQueues: () => undefined });
   return { rings: () => rings, close: async () => void (await Promise.all([bell.close(), database.close()])) };
 }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobEvent } from '../../src/domain/event.ts';
+import type { DoorbellListener } from '../../src/engine/ports/doorbell.ts';
 import { EpochEnded } from '../../src/engine/ports/event-log.ts';
 import { EventHub } from '../../src/feed/event-hub.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
@@ -9,7 +10,7 @@ class HandBell {
   rings = 0;
   onRing: () => void = () => undefined;
   ring = () => void (this.rings += 1);
-  listen = (onRing: () => void) => {
+  listen = ({ onRing }: DoorbellListener) => {
     this.onRing = onRing;
     return Promise.resolve();
   };
@@ -34,6 +35,7 @@ describe('the hub', () => {
       doorbell: bell,
       onEvents: (events) => seen.push(...events),
       onBegin: () => (begins += 1),
+      onQueues: () => undefined,
       onNewEpoch: () => (newEpochs += 1),
       onFailure: (error) => failures.push(error),
     });

@@ -3,7 +3,7 @@ import type { LogPosition } from '../../src/engine/ports/journal.ts';
 import type { Junction, LiveTail } from '../../src/feed/live-tail.ts';
 import { FollowingReader } from '../../src/feed/log-reader.ts';
 import { ChunkRing } from '../../src/feed/chunk-ring.ts';
-import { Signal } from '../../src/feed/signal.ts';
+import { Signal } from '../../src/engine/ports/signal.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
 
 /** A hub that reads when the test says so, one chunk at a time. */

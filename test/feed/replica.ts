@@ -48,6 +48,7 @@ export async function startReplica(database: TestDatabase, options: ReplicaOptio
       engine.onEvents(events);
     },
     onBegin: () => engine.onBegin(),
+    onQueues: () => engine.onQueues(),
     onNewEpoch: () => {
       newEpochs += 1;
       engine.onNewEpoch();

@@ -36,7 +36,12 @@ const untouched: Engine = {
   },
   events: { subscribe: unexpected, listEvents: unexpected },
   queues: {
+    putQueue: unexpected,
     getQueue: unexpected,
+    listQueues: unexpected,
+    applyAction: unexpected,
+    listAudit: unexpected,
+    waitDrained: unexpected,
     getSignature: unexpected,
     peekQueue: unexpected,
     listDeadLetters: unexpected,
@@ -73,6 +78,10 @@ export class StubCall extends EventEmitter {
 
   getDeadline(): number {
     return this.#deadline;
+  }
+
+  getPeer(): string {
+    return '127.0.0.1:4242';
   }
 
   cancel(): void {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { anyCommand } from './any-command.ts';
 import { FOUND } from './found.ts';
 import { Model } from './model.ts';
+import { openGate } from './real.ts';
 import { startSystem, type System } from './system.ts';
 
 /** 200 in `npm test`; CI asks for 1,000. */
@@ -18,7 +19,9 @@ describe('a job in the service and in the model', () => {
   afterAll(() => system.close());
 
   it.each(FOUND)('%s', async (_name, steps) => {
-    await fc.asyncModelRun(() => ({ model: new Model(), real: { system, namespace: system.newNamespace() } }), steps);
+    const real = { system, namespace: system.newNamespace() };
+    await openGate(real);
+    await fc.asyncModelRun(() => ({ model: new Model(), real }), steps);
   });
 
   it(`moves alike, step by step, through either of two replicas (${RUNS} runs)`, { timeout: 20 * 60_000 }, async () => {
@@ -29,8 +32,10 @@ describe('a job in the service and in the model', () => {
         await system.store.repository.ensurePartitions();
         runs += 1;
         if (runs % RUNS_BETWEEN_CLEARINGS === 0) await system.forgetJobs();
-        const namespace = system.newNamespace();
-        await fc.asyncModelRun(() => ({ model: new Model(), real: { system, namespace } }), steps);
+        const real = { system, namespace: system.newNamespace() };
+        // Every second queue has a gate: all that moves a token goes both ways.
+        if (runs % 2 === 0) await openGate(real);
+        await fc.asyncModelRun(() => ({ model: new Model(), real }), steps);
       }),
       { numRuns: RUNS, verbose: 1 },
     );

@@ -46,7 +46,7 @@ export async function startSystem(): Promise<System> {
 
 const TABLES = [
   ...['job', 'ready', 'lease', 'deferred', 'parked', 'attempt', 'terminal', 'job_event'],
-  ...['checkpoint', 'idem', 'dead_letter', 'request', 'journal'],
+  ...['checkpoint', 'idem', 'dead_letter', 'request', 'journal', 'gate'],
 ];
 
 interface Replica {
@@ -62,6 +62,7 @@ async function startReplica(database: TestDatabase, clock: Clock): Promise<Repli
     doorbell: store.doorbell,
     onEvents: (events) => engine.onEvents(events),
     onBegin: () => engine.onBegin(),
+    onQueues: () => engine.onQueues(),
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => {
       throw error;

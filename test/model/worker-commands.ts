@@ -61,7 +61,13 @@ export function heartbeat(via: Via, pick: LeasePick, checkpoint: string | null):
       return;
     }
     const { expiresAt, cancelDeadline } = job.token.lease;
-    expect(outcome).toEqual({ kind: 'renewed', expiresAt, cancelDeadline, ttlMs: Math.floor((expiresAt - nowOf(real)) / 1_000) });
+    expect(outcome).toEqual({
+      kind: 'renewed',
+      expiresAt,
+      cancelDeadline,
+      ttlMs: Math.floor((expiresAt - nowOf(real)) / 1_000),
+      draining: false,
+    });
     job.checkpoint = checkpoint ?? job.checkpoint;
   });
 }

@@ -44,7 +44,9 @@ describe('eight claimers on two replicas', () => {
     const claimed: JobId[] = [];
     await everybody(async (repository, claimer) => {
       while (claimed.length < JOBS) {
-        const [jobs] = await repository.claim([queue], [slot({ workerId: `w${claimer}`, maxJobs: 5 + claimer * 20 })]);
+        const {
+          jobs: [jobs],
+        } = await repository.claim([queue], [slot({ workerId: `w${claimer}`, maxJobs: 5 + claimer * 20 })]);
         claimed.push(...idsOf(jobs ?? []));
       }
     });
@@ -63,7 +65,9 @@ describe('eight claimers on two replicas', () => {
     await everybody(async (repository, claimer) => {
       let last = -1;
       while (left > 0) {
-        const [jobs] = await repository.claim([queue], [slot({ workerId: `w${claimer}`, maxJobs: 7 })]);
+        const {
+          jobs: [jobs],
+        } = await repository.claim([queue], [slot({ workerId: `w${claimer}`, maxJobs: 7 })]);
         for (const id of idsOf(jobs ?? [])) {
           const at = place.get(id) ?? -1;
           expect(at).toBeGreaterThan(last);
@@ -84,7 +88,9 @@ describe('eight claimers on two replicas', () => {
     await everybody(async (repository, claimer) => {
       const queues = [[queue, other], [queue], [other], [other, queue]][claimer % 4] ?? [];
       while (ended < 1_200) {
-        const [jobs] = await repository.claim(queues, [slot({ workerId: `w${claimer}`, maxJobs: 40 })]);
+        const {
+          jobs: [jobs],
+        } = await repository.claim(queues, [slot({ workerId: `w${claimer}`, maxJobs: 40 })]);
         // The first time round every third job is given back.
         const returned = (jobs ?? []).filter((one, index) => index % 3 === 0 && one.job.lastSequence <= 3);
         const done = (jobs ?? []).filter((one) => !returned.includes(one));
@@ -104,7 +110,7 @@ describe('a claim that meets another one', () => {
   it('does not wait for it: it takes what that one has left', async () => {
     const ids = await enqueueMany(5);
     const open = await openTransaction(stage.database.url, (run) => claim(run, null, [queue], [slot({ maxJobs: 2 })]));
-    expect(open.outcome.flatMap(idsOf)).toEqual(ids.slice(0, 2));
+    expect(open.outcome.jobs.flatMap(idsOf)).toEqual(ids.slice(0, 2));
     await expect(stage.claim(queue, { maxJobs: 2 }).then(idsOf)).resolves.toEqual(ids.slice(2, 4));
     await open.rollback();
     expect(idsOf(await stage.claim(queue, { maxJobs: 9 }))).toEqual([ids[0], ids[1], ids[4]]);
@@ -115,7 +121,7 @@ describe('a claim that is full', () => {
   it('hides nothing from another one: what does not fit is free at once', async () => {
     const ids = await stage.enqueue(queue, ...Array.from({ length: 5 }, () => ({ payload: Buffer.alloc(1024 * 1024) })));
     const open = await openTransaction(stage.database.url, (run) => claim(run, null, [queue], [slot({ maxJobs: 5 })]));
-    expect(open.outcome.flatMap(idsOf)).toEqual(ids.slice(0, 2));
+    expect(open.outcome.jobs.flatMap(idsOf)).toEqual(ids.slice(0, 2));
     expect(idsOf(await stage.claim(queue, { maxJobs: 5 }))).toEqual(ids.slice(2, 4));
     await open.commit();
   });

@@ -35,7 +35,8 @@ describe('everything at once', () => {
     };
     const turns = replicas.flatMap((repository, replica) => [
       async () => {
-        const [claimed = []] = await repository.claim([ground.queue], [slot({ maxJobs: 6 })]);
+        const { jobs } = await repository.claim([ground.queue], [slot({ maxJobs: 6 })]);
+        const claimed = jobs.flat();
         const [a = [], b = [], c = []] = [0, 1, 2].map((third) => claimed.slice(third * 2, third * 2 + 2));
         await repository.failMany(fails(a).map((one) => ({ ...one, retryAfterMs: 1 })));
         await repository.suspendMany(b.map((one) => ({ token: tokenOf(one), checkpoint: Buffer.from('c'), reason: '' })));

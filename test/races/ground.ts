@@ -82,8 +82,8 @@ export class Ground {
   async claimInTurns(): Promise<readonly ClaimedJob[]> {
     const claimed: ClaimedJob[] = [];
     for (let turn = 0; turn < 15; turn += 1) {
-      const [jobs = []] = await this.here.claim([this.queue], [slot({ maxJobs: 5 })]);
-      claimed.push(...jobs);
+      const { jobs } = await this.here.claim([this.queue], [slot({ maxJobs: 5 })]);
+      claimed.push(...jobs.flat());
     }
     return claimed;
   }

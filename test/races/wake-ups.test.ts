@@ -35,9 +35,10 @@ describe('a ring', () => {
     let ring: () => void = nothing;
     const hub = new EventHub({
       journal: { head: () => journal.head(), read },
-      doorbell: { ring: nothing, close: () => Promise.resolve(), listen: async (onRing) => void (ring = onRing) },
+      doorbell: { ring: nothing, close: () => Promise.resolve(), listen: async (told) => void (ring = told.onRing) },
       onEvents: nothing,
       onBegin: nothing,
+      onQueues: nothing,
       onNewEpoch: nothing,
       onFailure: nothing,
     });

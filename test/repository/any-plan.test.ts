@@ -36,9 +36,9 @@ describe('under nested loops alone', () => {
     const ids = await stage.enqueue(queue, ...many());
     await stage.enqueue(other, ...many());
     const one = await claim(looping.run, now(), [queue], [slot({ maxJobs: 3 }), slot({ maxJobs: 4 })]);
-    expect(one.map(idsOf)).toEqual([ids.slice(0, 3), ids.slice(3, 7)]);
+    expect(one.jobs.map(idsOf)).toEqual([ids.slice(0, 3), ids.slice(3, 7)]);
     const two = await claim(looping.run, now(), [queue, other], [slot({ maxJobs: 5 })]);
-    expect(two.map(idsOf)).toEqual([ids.slice(7, 12)]);
+    expect(two.jobs.map(idsOf)).toEqual([ids.slice(7, 12)]);
     const [row] = await stage.sql`select count(*)::int as leases from stint.lease where queue_id in (${queue.id}, ${other.id})`;
     expect(row).toEqual({ leases: 12 });
   });

@@ -32,7 +32,8 @@ describe('a replica whose clock is wrong', () => {
   it('by an hour too fast ends no lease that is live, and promotes no job before its time', async () => {
     const [scheduled] = await stage.enqueue(queue, { runAt: stage.now + 600_000_000 });
     await stage.enqueue(queue, {});
-    const [held] = await replica.claim([queue], [slot()]);
+    const { jobs } = await replica.claim([queue], [slot()]);
+    const [held] = jobs;
     setClock(HOUR_MS);
     await replica.expireLeases();
     await replica.promoteDue();
@@ -47,7 +48,8 @@ describe('a replica whose clock is wrong', () => {
   ])('by an hour %s grants leases that every other replica holds for live, and that end in time', async (_how, aheadMs) => {
     await stage.enqueue(queue, {});
     setClock(aheadMs);
-    const [held] = await replica.claim([queue], [slot({ leaseDurationMs: 60_000 })]);
+    const { jobs } = await replica.claim([queue], [slot({ leaseDurationMs: 60_000 })]);
+    const [held] = jobs;
     const databaseTime = await replica.databaseTime();
     setClock(0);
     const [lease] = held ?? [];

@@ -116,10 +116,10 @@ describe('each hot statement', () => {
   }
 
   async function claimTen(run: Run, queues: readonly Queue[], requestId: string | null): Promise<readonly ClaimedJob[]> {
-    const [jobs] = await claim(run, null, queues, [
+    const { jobs } = await claim(run, null, queues, [
       { workerId: 'w', maxJobs: 10, leaseDurationMs: null, startOnClaim: true, requestId, secret: randomUUID() },
     ]);
-    return jobs ?? [];
+    return jobs.flat();
   }
 
   /** Each operator's action on a job that it changes. */

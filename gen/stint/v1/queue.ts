@@ -92,14 +92,17 @@ export interface Queue {
   name: string;
   /** How workers fetch from it. Unspecified is PUSH_PULL. */
   mode: QueueMode;
-  /** Jobs that are LEASED or RUNNING at once; never passed, not for a moment. 1 or more; unset means unbounded. */
+  /**
+   * Jobs that are LEASED or RUNNING at once; never passed, not for a moment. A place is free again when the job is settled, given
+   * back, set aside or cancelled, or its lease has expired. 1 or more; unset means unbounded.
+   */
   maxInFlight?:
     | number
     | undefined;
   /**
    * Waiting jobs (SCHEDULED, BLOCKED, READY, RETRY_WAIT, SUSPENDED) from which on new ones are refused with
-   * RESOURCE_EXHAUSTED/QUEUE_SATURATED. Jobs that workers give back and dead-letter copies are always taken. 1 or more; unset
-   * means unbounded.
+   * RESOURCE_EXHAUSTED/QUEUE_SATURATED. Jobs that workers give back and dead-letter copies are always taken, and an enqueue whose
+   * id or key is there already is always answered. 1 or more; unset means unbounded.
    */
   maxQueued?:
     | number
@@ -166,7 +169,10 @@ export interface DeadLetterPolicy {
   maxPayloadBytes?: number | undefined;
 }
 
-/** A token bucket over claims, exact across replicas. */
+/**
+ * A token bucket over claims, exact across replicas: in any time t at most `burst` + t · `permits` / `period`. Each attempt takes
+ * one, also one that is released again. It begins full.
+ */
 export interface RateLimit {
   /** Claims per `period`. 1 or more. */
   permits: number;
@@ -174,7 +180,7 @@ export interface RateLimit {
   period:
     | Duration
     | undefined;
-  /** Claims that may come at once after a quiet time. Default `permits`. */
+  /** Claims that may come at once after a quiet time. 1 or more; default `permits`. */
   burst?:
     | number
     | undefined;

@@ -112,7 +112,10 @@ export interface ListQueuesResponse {
 export interface ApplyActionRequest {
   /** A name; empty means `default`. */
   namespace: string;
-  /** Its name. Required. */
+  /**
+   * Its name. Empty means the whole namespace, which can be paused and resumed: no queue of it gives a job meanwhile, whatever
+   * its own status, and none loses its status by that.
+   */
   queue: string;
   /** Required. */
   action: OperatorAction;
@@ -124,12 +127,54 @@ export interface ApplyActionRequest {
 
 /** Of `ApplyAction`. */
 export interface ApplyActionResponse {
-  /** As it is. */
+  /** As it is; unset where the action was on a namespace. */
   queue:
     | Queue
     | undefined;
   /** Whether its status was another before. */
   changed: boolean;
+}
+
+/** For `ListAuditRecords`. */
+export interface ListAuditRecordsRequest {
+  /** A name; empty means `default`. */
+  namespace: string;
+  /** Only what was done to this queue, which need not be there any more; empty means all. */
+  queue: string;
+  /** 0 to 1,000; 0 means 100. */
+  pageSize: number;
+  /** From the page before; empty for the first. */
+  pageToken: string;
+}
+
+/** Of `ListAuditRecords`. */
+export interface ListAuditRecordsResponse {
+  /** Newest first. */
+  records: AuditRecord[];
+  /** Empty at the end. */
+  nextPageToken: string;
+}
+
+/** What an operator did, written in the transaction that did it. */
+export interface AuditRecord {
+  /** Where it was done. */
+  namespace: string;
+  /** To which queue; empty for the whole namespace. */
+  queue: string;
+  /** By the database's clock. */
+  at:
+    | Timestamp
+    | undefined;
+  /** Who asked: the address the call came from. */
+  actor: string;
+  /** `PUT` for `PutQueue`, else the `OperatorAction`, without its prefix. */
+  action: string;
+  /** Why, as it was told. */
+  reason: string;
+  /** What was before, as JSON: the status, or the settings. */
+  before: string;
+  /** What is after, likewise. */
+  after: string;
 }
 
 /** For `WaitDrained`. */
@@ -954,6 +999,303 @@ export const ApplyActionResponse: MessageFns<ApplyActionResponse> = {
     const message = createBaseApplyActionResponse();
     message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
     message.changed = object.changed ?? false;
+    return message;
+  },
+};
+
+function createBaseListAuditRecordsRequest(): ListAuditRecordsRequest {
+  return { namespace: "", queue: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListAuditRecordsRequest: MessageFns<ListAuditRecordsRequest> = {
+  encode(message: ListAuditRecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.queue !== "") {
+      writer.uint32(18).string(message.queue);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(24).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAuditRecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAuditRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAuditRecordsRequest>): ListAuditRecordsRequest {
+    return ListAuditRecordsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAuditRecordsRequest>): ListAuditRecordsRequest {
+    const message = createBaseListAuditRecordsRequest();
+    message.namespace = object.namespace ?? "";
+    message.queue = object.queue ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListAuditRecordsResponse(): ListAuditRecordsResponse {
+  return { records: [], nextPageToken: "" };
+}
+
+export const ListAuditRecordsResponse: MessageFns<ListAuditRecordsResponse> = {
+  encode(message: ListAuditRecordsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.records) {
+      AuditRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAuditRecordsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAuditRecordsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.records.push(AuditRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListAuditRecordsResponse>): ListAuditRecordsResponse {
+    return ListAuditRecordsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAuditRecordsResponse>): ListAuditRecordsResponse {
+    const message = createBaseListAuditRecordsResponse();
+    message.records = object.records?.map((e) => AuditRecord.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseAuditRecord(): AuditRecord {
+  return { namespace: "", queue: "", at: undefined, actor: "", action: "", reason: "", before: "", after: "" };
+}
+
+export const AuditRecord: MessageFns<AuditRecord> = {
+  encode(message: AuditRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.queue !== "") {
+      writer.uint32(18).string(message.queue);
+    }
+    if (message.at !== undefined) {
+      Timestamp.encode(message.at, writer.uint32(26).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(34).string(message.actor);
+    }
+    if (message.action !== "") {
+      writer.uint32(42).string(message.action);
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    if (message.before !== "") {
+      writer.uint32(58).string(message.before);
+    }
+    if (message.after !== "") {
+      writer.uint32(66).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.at = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.before = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AuditRecord>): AuditRecord {
+    return AuditRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuditRecord>): AuditRecord {
+    const message = createBaseAuditRecord();
+    message.namespace = object.namespace ?? "";
+    message.queue = object.queue ?? "";
+    message.at = (object.at !== undefined && object.at !== null) ? Timestamp.fromPartial(object.at) : undefined;
+    message.actor = object.actor ?? "";
+    message.action = object.action ?? "";
+    message.reason = object.reason ?? "";
+    message.before = object.before ?? "";
+    message.after = object.after ?? "";
     return message;
   },
 };
@@ -2848,9 +3190,13 @@ export const PruneResponse: MessageFns<PruneResponse> = {
 export type QueueServiceService = typeof QueueServiceService;
 export const QueueServiceService = {
   /**
-   * Creates a queue or changes it. In force at once, on all replicas.
+   * Creates a queue or changes it. In force on all replicas when it is answered; a bound that is lowered takes nothing away from
+   * what waits or is in flight. Leaves an audit record.
    *
-   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another.
+   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another; a way of dead letters that leads back to
+   * the queue.
+   * UNAVAILABLE/STORE_UNAVAILABLE: as for `ApplyAction`, where the queue has no bound yet and gets one, or where that transaction
+   * enqueued into this queue; nothing is changed.
    */
   putQueue: {
     path: "/stint.v1.QueueService/PutQueue" as const,
@@ -2881,7 +3227,16 @@ export const QueueServiceService = {
     responseSerialize: (value: ListQueuesResponse): Buffer => Buffer.from(ListQueuesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListQueuesResponse => ListQueuesResponse.decode(value),
   },
-  /** Pauses, resumes or drains a queue. Safe to repeat. Leaves an audit record. */
+  /**
+   * Pauses, resumes or drains a queue, or pauses and resumes a whole namespace. In force on all replicas when it is answered:
+   * what is claimed or enqueued after that goes by it. Settlements and heartbeats always count. Safe to repeat. Leaves an audit
+   * record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: no action; a drain of a whole namespace.
+   * UNAVAILABLE/STORE_UNAVAILABLE: a transaction that enqueued through the SQL door stays open for longer than some seconds, so
+   * that nobody can say yet what a queue that is to be drained holds; nothing is changed. PAUSE does not wait for it, but where it
+   * runs REPEATABLE READ or SERIALIZABLE and enqueued into this queue.
+   */
   applyAction: {
     path: "/stint.v1.QueueService/ApplyAction" as const,
     requestStream: false as const,
@@ -2891,9 +3246,21 @@ export const QueueServiceService = {
     responseSerialize: (value: ApplyActionResponse): Buffer => Buffer.from(ApplyActionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ApplyActionResponse => ApplyActionResponse.decode(value),
   },
+  /** Lists what operators did, newest first: to one queue, or to all of a namespace and to the namespace itself. */
+  listAuditRecords: {
+    path: "/stint.v1.QueueService/ListAuditRecords" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAuditRecordsRequest): Buffer =>
+      Buffer.from(ListAuditRecordsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAuditRecordsRequest => ListAuditRecordsRequest.decode(value),
+    responseSerialize: (value: ListAuditRecordsResponse): Buffer =>
+      Buffer.from(ListAuditRecordsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAuditRecordsResponse => ListAuditRecordsResponse.decode(value),
+  },
   /**
    * Waits until a draining queue is drained: sends how far it is at once, then at changes, last with `drained`, then ends with
-   * OK. The client bounds it by its deadline.
+   * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
@@ -3034,20 +3401,35 @@ export const QueueServiceService = {
 
 export interface QueueServiceServer extends UntypedServiceImplementation {
   /**
-   * Creates a queue or changes it. In force at once, on all replicas.
+   * Creates a queue or changes it. In force on all replicas when it is answered; a bound that is lowered takes nothing away from
+   * what waits or is in flight. Leaves an audit record.
    *
-   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another.
+   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another; a way of dead letters that leads back to
+   * the queue.
+   * UNAVAILABLE/STORE_UNAVAILABLE: as for `ApplyAction`, where the queue has no bound yet and gets one, or where that transaction
+   * enqueued into this queue; nothing is changed.
    */
   putQueue: handleUnaryCall<PutQueueRequest, PutQueueResponse>;
   /** Reads a queue. */
   getQueue: handleUnaryCall<GetQueueRequest, GetQueueResponse>;
   /** Lists queues by name, ascending. */
   listQueues: handleUnaryCall<ListQueuesRequest, ListQueuesResponse>;
-  /** Pauses, resumes or drains a queue. Safe to repeat. Leaves an audit record. */
+  /**
+   * Pauses, resumes or drains a queue, or pauses and resumes a whole namespace. In force on all replicas when it is answered:
+   * what is claimed or enqueued after that goes by it. Settlements and heartbeats always count. Safe to repeat. Leaves an audit
+   * record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: no action; a drain of a whole namespace.
+   * UNAVAILABLE/STORE_UNAVAILABLE: a transaction that enqueued through the SQL door stays open for longer than some seconds, so
+   * that nobody can say yet what a queue that is to be drained holds; nothing is changed. PAUSE does not wait for it, but where it
+   * runs REPEATABLE READ or SERIALIZABLE and enqueued into this queue.
+   */
   applyAction: handleUnaryCall<ApplyActionRequest, ApplyActionResponse>;
+  /** Lists what operators did, newest first: to one queue, or to all of a namespace and to the namespace itself. */
+  listAuditRecords: handleUnaryCall<ListAuditRecordsRequest, ListAuditRecordsResponse>;
   /**
    * Waits until a draining queue is drained: sends how far it is at once, then at changes, last with `drained`, then ends with
-   * OK. The client bounds it by its deadline.
+   * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
@@ -3098,9 +3480,13 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
 
 export interface QueueServiceClient extends Client {
   /**
-   * Creates a queue or changes it. In force at once, on all replicas.
+   * Creates a queue or changes it. In force on all replicas when it is answered; a bound that is lowered takes nothing away from
+   * what waits or is in flight. Leaves an audit record.
    *
-   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another.
+   * INVALID_ARGUMENT/INVALID_FIELD: a value out of its bounds, or at odds with another; a way of dead letters that leads back to
+   * the queue.
+   * UNAVAILABLE/STORE_UNAVAILABLE: as for `ApplyAction`, where the queue has no bound yet and gets one, or where that transaction
+   * enqueued into this queue; nothing is changed.
    */
   putQueue(
     request: PutQueueRequest,
@@ -3149,7 +3535,16 @@ export interface QueueServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListQueuesResponse) => void,
   ): ClientUnaryCall;
-  /** Pauses, resumes or drains a queue. Safe to repeat. Leaves an audit record. */
+  /**
+   * Pauses, resumes or drains a queue, or pauses and resumes a whole namespace. In force on all replicas when it is answered:
+   * what is claimed or enqueued after that goes by it. Settlements and heartbeats always count. Safe to repeat. Leaves an audit
+   * record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: no action; a drain of a whole namespace.
+   * UNAVAILABLE/STORE_UNAVAILABLE: a transaction that enqueued through the SQL door stays open for longer than some seconds, so
+   * that nobody can say yet what a queue that is to be drained holds; nothing is changed. PAUSE does not wait for it, but where it
+   * runs REPEATABLE READ or SERIALIZABLE and enqueued into this queue.
+   */
   applyAction(
     request: ApplyActionRequest,
     callback: (error: ServiceError | null, response: ApplyActionResponse) => void,
@@ -3165,9 +3560,25 @@ export interface QueueServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ApplyActionResponse) => void,
   ): ClientUnaryCall;
+  /** Lists what operators did, newest first: to one queue, or to all of a namespace and to the namespace itself. */
+  listAuditRecords(
+    request: ListAuditRecordsRequest,
+    callback: (error: ServiceError | null, response: ListAuditRecordsResponse) => void,
+  ): ClientUnaryCall;
+  listAuditRecords(
+    request: ListAuditRecordsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAuditRecordsResponse) => void,
+  ): ClientUnaryCall;
+  listAuditRecords(
+    request: ListAuditRecordsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAuditRecordsResponse) => void,
+  ): ClientUnaryCall;
   /**
    * Waits until a draining queue is drained: sends how far it is at once, then at changes, last with `drained`, then ends with
-   * OK. The client bounds it by its deadline.
+   * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.

@@ -88,6 +88,8 @@ function answer(spec: JobSpec, outcome: EnqueueOutcome): Result<Enqueued> {
   switch (outcome.kind) {
     case 'enqueued':
       return { ok: true, value: { job: outcome.job, deduplicated: false } };
+    case 'refused':
+      return { ok: false, refusal: outcome.refusal };
     case 'id_taken':
       return { ok: false, refusal: { kind: 'duplicate_job', jobId: null } };
     case 'duplicate':

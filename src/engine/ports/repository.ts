@@ -11,7 +11,9 @@ import type { Lease, LeaseToken } from '../../domain/lease.ts';
 import type { Queue, QueueName } from '../../domain/queue.ts';
 import type { Violation } from '../../domain/history.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import type { QueueLimit, Queues } from './queues.ts';
 import type { RequestKey } from './request-key.ts';
+import type { LeaseRound, UpkeepDue, UpkeepRound } from './upkeep.ts';
 import type { SignedJob } from '../../domain/signature.ts';
 
 export interface EnqueueItem {
@@ -32,7 +34,9 @@ export type EnqueueOutcome =
   | { readonly kind: 'enqueued'; readonly job: Job }
   | { readonly kind: 'duplicate'; readonly job: Job; readonly sameContent: boolean }
   /** The id is taken by a job that this namespace may not see. */
-  | { readonly kind: 'id_taken' };
+  | { readonly kind: 'id_taken' }
+  /** The queue takes none just now. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 /** One waiting claimer's share of a claim. */
 export interface ClaimSlot {
@@ -51,6 +55,12 @@ export interface ClaimedJob {
   readonly payload: Uint8Array;
   readonly lease: Lease;
   readonly checkpoint: Uint8Array | null;
+}
+
+export interface Given {
+  /** For each slot, in dispatch order. */
+  readonly jobs: readonly (readonly ClaimedJob[])[];
+  readonly limits: readonly QueueLimit[];
 }
 
 export interface SettleItem {
@@ -118,8 +128,14 @@ export const LEASE_LOSS_REASONS = ['NOT_HELD', 'EXPIRED', 'SETTLED', 'TIMED_OUT'
 export type LeaseLossReason = (typeof LEASE_LOSS_REASONS)[number];
 
 export type HeartbeatOutcome =
-  /** With a `cancelDeadline` its holder is to stop. */
-  | { readonly kind: 'renewed'; readonly expiresAt: Micros; readonly ttlMs: number; readonly cancelDeadline: Micros | null }
+  /** With a `cancelDeadline` its holder is to stop; with `draining`, to finish and to claim no more from its queue. */
+  | {
+      readonly kind: 'renewed';
+      readonly expiresAt: Micros;
+      readonly ttlMs: number;
+      readonly cancelDeadline: Micros | null;
+      readonly draining: boolean;
+    }
   | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
 
 /** A change of one job that its holder does not make. */
@@ -208,32 +224,6 @@ export interface History {
   readonly latestSequence: number;
 }
 
-/** When upkeep is wanted, by the database's clock; null: nothing waits for it. */
-export interface UpkeepDue {
-  readonly promoteAt: Micros | null;
-  readonly leaseEndsAt: Micros | null;
-  readonly timeOutAt: Micros | null;
-  readonly databaseTime: Micros;
-}
-
-/** What a round of upkeep did, and when it is wanted next. */
-export interface UpkeepRound {
-  readonly count: number;
-  /** True when the batch was full: more is due at once. */
-  readonly more: boolean;
-  readonly nextDueAt: Micros | null;
-  readonly databaseTime: Micros;
-  /** Queues that have jobs to claim because of it. */
-  readonly readyQueues: readonly QueueName[];
-}
-
-/** A round that ended leases: `count` of them, and how. What is in none of the three expired. */
-export interface LeaseRound extends UpkeepRound {
-  readonly timedOut: number;
-  readonly cancelled: number;
-  readonly abandoned: number;
-}
-
 export interface SignedQueue<Reduced> {
   /** Those that may be claimed, in dispatch order. */
   readonly backlog: readonly Reduced[];
@@ -242,11 +232,12 @@ export interface SignedQueue<Reduced> {
 }
 
 export interface InvariantPage {
-  readonly violations: readonly (Violation & { readonly jobId: JobId })[];
+  /** `jobId` is null where it is a queue that counts wrong. */
+  readonly violations: readonly (Violation & { readonly jobId: JobId | null })[];
   readonly next: string | null;
 }
 
-export interface Repository extends DeadLetters {
+export interface Repository extends DeadLetters, Queues {
   resolveQueues(names: readonly QueueName[]): Promise<readonly (Queue | null)[]>;
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
@@ -266,7 +257,7 @@ export interface Repository extends DeadLetters {
   }): Promise<AttemptPage | null>;
 
   /** Claims in dispatch order from the queues and hands the jobs to the slots in turn. */
-  claim(queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<readonly (readonly ClaimedJob[])[]>;
+  claim(queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<Given>;
   /** The live leases given to a worker under a request id. */
   leasesOfRequest(namespace: string, workerId: string, requestId: string): Promise<readonly ClaimedJob[]>;
   startMany(items: readonly SettleItem[]): Promise<readonly (Applied | LeaseLost)[]>;

@@ -1,6 +1,6 @@
 import type { Result } from '../../domain/error.ts';
 import type { Job } from '../../domain/job.ts';
-import type { Queue } from '../../domain/queue.ts';
+import type { ConfiguredQueue, Queue } from '../../domain/queue.ts';
 import type { Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 
@@ -9,7 +9,17 @@ interface QueueQuery {
   readonly queue: string;
 }
 
-export async function getQueue(directory: QueueDirectory, { namespace, queue }: QueueQuery): Promise<Result<Queue>> {
+/** As it is configured just now. */
+export async function getQueue(
+  { repository }: { readonly repository: Pick<Repository, 'configuredQueue'> },
+  { namespace, queue }: QueueQuery,
+): Promise<Result<ConfiguredQueue>> {
+  const found = await repository.configuredQueue({ namespace, name: queue });
+  return found === null ? { ok: false, refusal: { kind: 'queue_not_found', namespace, queue } } : { ok: true, value: found };
+}
+
+/** How statements name it. */
+export async function findQueue(directory: QueueDirectory, { namespace, queue }: QueueQuery): Promise<Result<Queue>> {
   const [found] = await directory.find([{ namespace, name: queue }]);
   return found ? { ok: true, value: found } : { ok: false, refusal: { kind: 'queue_not_found', namespace, queue } };
 }
@@ -20,7 +30,7 @@ export async function peekQueue(
   query: QueueQuery & { readonly pageSize: number },
 ): Promise<Result<readonly Job[]>> {
   return directory.inCurrentHistory(async () => {
-    const found = await getQueue(directory, query);
+    const found = await findQueue(directory, query);
     return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize) } : found;
   });
 }

@@ -4,7 +4,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { canonicalJob, canonicalQueue } from '../../domain/signature.ts';
 import type { Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
-import { getQueue } from './get-queue.ts';
+import { findQueue } from './get-queue.ts';
 
 export interface Signature {
   /** SHA-256 in lowercase hex. */
@@ -23,7 +23,7 @@ export async function getSignature(
   query: { readonly namespace: string; readonly queue: string },
 ): Promise<Result<Signature>> {
   return directory.inCurrentHistory(async () => {
-    const found = await getQueue(directory, query);
+    const found = await findQueue(directory, query);
     if (!found.ok) return found;
     const jobs = await repository.signedJobs(found.value, LIMITS.signedJobs, (job) => sha256(canonicalJob(job)));
     if (jobs === null) return TOO_MANY;

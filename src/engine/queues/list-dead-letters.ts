@@ -2,7 +2,7 @@ import type { Result } from '../../domain/error.ts';
 import type { DeadLetterFilter, DeadLetterPage } from '../ports/dead-letters.ts';
 import type { Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
-import { getQueue } from './get-queue.ts';
+import { findQueue } from './get-queue.ts';
 
 export interface ListDeadLetters {
   readonly filter: DeadLetterFilter;
@@ -16,7 +16,7 @@ export async function listDeadLetters(
   { filter, pageSize, after }: ListDeadLetters,
 ): Promise<Result<DeadLetterPage>> {
   const { namespace, queue } = filter;
-  const found = queue === null ? null : await getQueue(directory, { namespace, queue });
+  const found = queue === null ? null : await findQueue(directory, { namespace, queue });
   if (found !== null && !found.ok) return found;
   return { ok: true, value: await repository.listDeadLetters(filter, pageSize, after) };
 }

@@ -6,7 +6,7 @@ import type { Replayable, ReplayedPage, ReplayOutcome, ReplayPage, ReplayStretch
 import type { Repository } from '../ports/repository.ts';
 import type { RequestKey } from '../ports/request-key.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
-import { getQueue } from './get-queue.ts';
+import { findQueue } from './get-queue.ts';
 
 export interface ReplayDeadLetters {
   readonly namespace: string;
@@ -38,7 +38,7 @@ export async function replayDeadLetters(
   command: ReplayDeadLetters,
 ): Promise<Result<ReplayedPage>> {
   const { namespace, queue, reason, dryRun, request } = command;
-  const found = queue === null ? null : await getQueue(directory, { namespace, queue });
+  const found = queue === null ? null : await findQueue(directory, { namespace, queue });
   if (found !== null && !found.ok) return found;
   const page = { ...(await choose(repository, command)), namespace, queue, reason, request };
   if (dryRun) return { ok: true, value: await repository.foreseeReplay(page) };

@@ -27,8 +27,8 @@ export interface UpkeepLoopParts<R extends Round> {
 export class UpkeepLoop<R extends Round> {
   readonly #parts: UpkeepLoopParts<R>;
   #timer: NodeJS.Timeout | null = null;
-  /** Local monotonic time of the next round. */
-  #wakeAt = Number.POSITIVE_INFINITY;
+  /** Local monotonic time of the next round; before the start nothing is sooner. */
+  #wakeAt = 0;
   /** The earliest that was asked for while a round ran: what is due then may have come after its look. */
   #askedAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | null = null;
@@ -36,6 +36,11 @@ export class UpkeepLoop<R extends Round> {
 
   constructor(parts: UpkeepLoopParts<R>) {
     this.#parts = parts;
+  }
+
+  /** The first round comes in so many milliseconds; Infinity: once something is due. */
+  start(inMs: number): void {
+    this.#schedule(inMs);
   }
 
   /** Something is due in so many milliseconds. */

@@ -1,5 +1,6 @@
 import type { UpkeepCounts } from '../engine.ts';
-import type { Repository, UpkeepDue, UpkeepRound } from '../ports/repository.ts';
+import type { Repository } from '../ports/repository.ts';
+import type { UpkeepDue, UpkeepRound } from '../ports/upkeep.ts';
 import { LOOK_INTERVAL_MS, untilDueMs, UpkeepLoop } from './upkeep-loop.ts';
 
 /** Partitions are made days ahead; looked after so often. */
@@ -35,7 +36,7 @@ export class Upkeep {
     this.#look = new UpkeepLoop({
       round: async () => ({ ...(await parts.repository.nextDue()), more: false, nextDueAt: null }),
       onRound: (due) => this.#onLook(due),
-      onFailure: (error) => parts.onFailure('look for what is due', error),
+      onFailure: (error) => this.#onBlind(error),
       idleMs: LOOK_INTERVAL_MS,
     });
     this.#promote = loop('promote due jobs', parts.repository.promoteDue);
@@ -50,7 +51,8 @@ export class Upkeep {
     this.#partitions = setInterval(() => {
       repository.ensurePartitions().catch((error: unknown) => onFailure('make partitions', error));
     }, PARTITION_INTERVAL_MS);
-    this.#look.nudge(0);
+    for (const round of this.#rounds()) round.start(Number.POSITIVE_INFINITY);
+    this.#look.start(0);
   }
 
   /** A job is due in so many milliseconds. */
@@ -84,7 +86,7 @@ export class Upkeep {
 
   async stop(): Promise<void> {
     if (this.#partitions !== null) clearInterval(this.#partitions);
-    await Promise.all([this.#look, this.#promote, this.#expire, this.#timeOut].map((loop) => loop.stop()));
+    await Promise.all([this.#look, ...this.#rounds()].map((loop) => loop.stop()));
   }
 
   #onLook({ promoteAt, leaseEndsAt, timeOutAt, databaseTime }: UpkeepDue): void {
@@ -92,5 +94,15 @@ export class Upkeep {
     this.#promote.nudge(untilDueMs(promoteAt, databaseTime));
     this.#expire.nudge(untilDueMs(leaseEndsAt, databaseTime));
     this.#timeOut.nudge(untilDueMs(timeOutAt, databaseTime));
+  }
+
+  /** Who cannot see what is due tries each round: one task of many that fails must not keep the others. */
+  #onBlind(error: unknown): void {
+    this.#parts.onFailure('look for what is due', error);
+    for (const round of this.#rounds()) round.nudge(0);
+  }
+
+  #rounds(): readonly UpkeepLoop<UpkeepRound>[] {
+    return [this.#promote, this.#expire, this.#timeOut];
   }
 }

@@ -2,14 +2,15 @@
  * Where claims wait. A claim that finds nothing is parked in memory and holds no connection; a commit, a ring or the
  * recheck wakes its group: all who wait for the same queues are served by one statement, first come first served.
  */
-import { randomUUID } from 'node:crypto';
 import { LIMITS } from '../../domain/limits.ts';
 import { queueKey, type Queue, type QueueName } from '../../domain/queue.ts';
 import { RefusalError } from '../../domain/error.ts';
 import type { Claim, Claimed } from '../engine.ts';
-import type { ClaimedJob, ClaimSlot, Repository } from '../ports/repository.ts';
+import type { ClaimedJob, Given, Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 import { turnEnd } from '../wait.ts';
+import { type Group, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
+import { isEvery, nothingFrom, opensInMs, waitsForPlace } from './claim-limits.ts';
 
 /** Parked claims look again after this, should every hint have been lost. */
 const RECHECK_MS = 5_000;
@@ -17,34 +18,8 @@ const RECHECK_MS = 5_000;
 const MAX_PARKED = 50_000;
 const RETRY_AFTER_MS = 1_000;
 
+/** Of a claim that was not looked for. */
 const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
-
-interface Waiter {
-  readonly claim: Claim;
-  readonly group: Group;
-  readonly resolve: (claimed: Claimed) => void;
-  readonly reject: (error: unknown) => void;
-  /** Rises with each claim that parks: a look serves who came before it. */
-  readonly arrival: number;
-  /** True while a statement may be giving it jobs. */
-  served: boolean;
-  /** Its time is up, or it only wanted one look: answered after the next statement at the latest. */
-  leaving: boolean;
-  /** Its caller is gone: what it is given goes back. */
-  gone: boolean;
-  /** Its caller asks again: what it is given is found by the repetition, which is told once it is answered. */
-  superseded: boolean;
-  readonly onAnswered: (() => void)[];
-}
-
-interface Group {
-  readonly key: string;
-  readonly names: readonly QueueName[];
-  readonly waiters: Set<Waiter>;
-  running: boolean;
-  wanted: boolean;
-  recheck: NodeJS.Timeout | null;
-}
 
 export interface ClaimDeskParts {
   readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
@@ -85,7 +60,17 @@ export class ClaimDesk {
     for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group));
   }
 
-  /** Any queue may have something to claim: hints were missed. */
+  /** These queues have fewer jobs in flight: who was kept by a bound looks again. */
+  freed(names: readonly QueueName[]): void {
+    for (const name of names) {
+      this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => {
+        if (group.running) group.freed.add(name.name);
+        else if (waitsForPlace(group, name.name)) this.#serve(group);
+      });
+    }
+  }
+
+  /** Any queue may have something to claim: hints were missed, or an operator changed one. */
   wakeAll(): void {
     for (const group of this.#groups.values()) this.#serve(group);
   }
@@ -155,7 +140,7 @@ export class ClaimDesk {
     waiter.leaving = true;
     if (waiter.served) return;
     waiter.group.waiters.delete(waiter);
-    waiter.resolve(NOTHING);
+    waiter.resolve(nothingFrom(waiter.group));
   }
 
   #serve(group: Group): void {
@@ -170,11 +155,14 @@ export class ClaimDesk {
       // Who asks in this turn of the event loop is served by the same statement.
       await turnEnd();
       group.wanted = false;
+      group.freed.clear();
       const [served, lookedFor] = [this.#nextSlots(group), this.#arrivals];
       try {
         // Where somebody got something there may be more; where nobody did, there is nothing for the others either.
         if (await this.#claimFor(group, served)) group.wanted = true;
         else this.#dismiss(group, lookedFor);
+        // A place was left while the look found none: nobody tells of it again.
+        if ([...group.freed].some((name) => waitsForPlace(group, name))) group.wanted = true;
       } catch (error) {
         for (const waiter of served) {
           group.waiters.delete(waiter);
@@ -208,10 +196,16 @@ export class ClaimDesk {
   /** One statement for all of them. True when somebody got something, so that there may be more. */
   async #claimFor(group: Group, served: readonly Waiter[]): Promise<boolean> {
     const { directory, repository } = this.#parts;
-    const given = await directory.inCurrentHistory(async () => {
+    const { jobs: given, limits } = await directory.inCurrentHistory(async (): Promise<Given> => {
       const queues = (await directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
-      return queues.length === 0 ? [] : await repository.claim(queues, served.map(slotOf));
+      return queues.length === 0 ? { jobs: [], limits: [] } : await repository.claim(queues, served.map(slotOf));
     });
+    group.limits = limits;
+    if (isEvery(group, 'MODE')) {
+      // Who did not fit into this look is refused by one of their own.
+      group.wanted = true;
+      throw new RefusalError({ kind: 'mode_mismatch', queues: group.names.map(({ name }) => name) });
+    }
     const some = given.some((jobs) => jobs.length > 0);
     served.forEach((waiter, index) => this.#answer(waiter, given[index] ?? [], some));
     if (some) this.#parts.onClaimed();
@@ -242,7 +236,7 @@ export class ClaimDesk {
     const key = names.map(queueKey).join(',');
     const found = this.#groups.get(key);
     if (found !== undefined) return found;
-    const group: Group = { key, names, waiters: new Set(), running: false, wanted: false, recheck: null };
+    const group: Group = { key, names, waiters: new Set(), running: false, wanted: false, recheck: null, limits: [], freed: new Set() };
     this.#groups.set(key, group);
     for (const name of names) {
       const groups = this.#groupsOfQueue.get(queueKey(name)) ?? new Set();
@@ -253,7 +247,7 @@ export class ClaimDesk {
 
   #scheduleRecheck(group: Group): void {
     if (group.recheck !== null) clearTimeout(group.recheck);
-    group.recheck = group.waiters.size === 0 ? null : setTimeout(() => this.#serve(group), RECHECK_MS);
+    group.recheck = group.waiters.size === 0 ? null : setTimeout(() => this.#serve(group), opensInMs(group, RECHECK_MS));
   }
 
   #forgetIfIdle(group: Group): void {
@@ -266,23 +260,4 @@ export class ClaimDesk {
       if (groups?.size === 0) this.#groupsOfQueue.delete(queueKey(name));
     }
   }
-}
-
-function newWaiter(told: Pick<Waiter, 'claim' | 'group' | 'resolve' | 'reject' | 'arrival'>): Waiter {
-  return { ...told, served: false, leaving: told.claim.waitMs === 0, gone: false, superseded: false, onAnswered: [] };
-}
-
-function slotOf({ claim }: Waiter): ClaimSlot {
-  return {
-    workerId: claim.workerId,
-    maxJobs: claim.maxJobs,
-    leaseDurationMs: claim.leaseDurationMs,
-    startOnClaim: claim.startOnClaim,
-    requestId: claim.requestId,
-    secret: randomUUID(),
-  };
-}
-
-function requestKey({ namespace, workerId, requestId }: Claim): string {
-  return JSON.stringify([namespace, workerId, requestId]);
 }

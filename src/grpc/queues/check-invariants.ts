@@ -10,7 +10,7 @@ export function checkInvariants(engine: Engine): MethodHandler<typeof QueueServi
     const query = decode((fields) => readCheckInvariants(fields, request));
     const { violations, next } = await engine.queues.checkInvariants(query);
     return {
-      violations: violations.map(({ invariant, jobId, detail }) => ({ invariant, jobId, detail })),
+      violations: violations.map(({ invariant, jobId, detail }) => ({ invariant, jobId: jobId ?? '', detail })),
       nextPageToken: next === null ? '' : formatPageToken(tokenFilter(query.namespace), next),
     };
   };
@@ -32,13 +32,14 @@ const INTEGER = /^-?\d{1,19}$/;
 const READY_KEY_BITS = [32, 64, 64];
 
 /**
- * `jobs` or `held` and a UUID, or `ready` and a token's key. A position that no page ended with is refused here: past the last
+ * `jobs` or `held` and a UUID, `ready` and a token's key, or `gates` and a queue's number. A position that no page ended with is refused here: past the last
  * pass it would read as *sound*.
  */
 function isPosition(position: string): boolean {
   const [pass, key = '', ...rest] = position.split(' ');
   if (rest.length > 0) return false;
   if (pass === 'ready') return isReadyKey(key.split(':'));
+  if (pass === 'gates') return INTEGER.test(key) && fitsInto(32, key);
   return (pass === 'jobs' || pass === 'held') && UUID.test(key);
 }
 

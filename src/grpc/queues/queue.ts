@@ -1,25 +1,59 @@
-import type { Queue } from '../../domain/queue.ts';
+import type { ConfiguredQueue, JobCounts, QueueStatus, RateLimit } from '../../domain/queue.ts';
 import type { RetryPolicy } from '../../domain/retry.ts';
-import { Queue as WireQueue, QueueMode, QueueStatus } from '../../../gen/stint/v1/queue.ts';
+import {
+  JobCounts as WireJobCounts,
+  Queue as WireQueue,
+  QueueMode,
+  QueueStatus as WireStatus,
+  type RateLimit as WireRateLimit,
+} from '../../../gen/stint/v1/queue.ts';
 import type { RetryPolicy as WireRetryPolicy } from '../../../gen/stint/v1/retry.ts';
-import { duration } from '../encode.ts';
+import { duration, timestamp } from '../encode.ts';
 
-export function wireQueue(queue: Queue): WireQueue {
+export function wireQueue({ name, settings, status, statusReason, createdAt, updatedAt }: ConfiguredQueue): WireQueue {
   return {
     ...UNTOLD,
-    name: queue.name,
-    mode: QueueMode.PUSH_PULL,
-    cancellationBudget: duration(queue.cancellationBudgetMs),
-    leaseDuration: duration(queue.leaseDurationMs),
-    leaseGrace: duration(queue.leaseGraceMs),
-    retry: wireRetryPolicy(queue.retry),
-    deadLetter: { enabled: queue.deadLetterEnabled, queue: '', maxPayloadBytes: undefined },
-    status: QueueStatus.ACTIVE,
+    name,
+    mode: QueueMode[settings.mode],
+    maxInFlight: settings.maxInFlight ?? undefined,
+    maxQueued: settings.maxQueued ?? undefined,
+    cancellationBudget: duration(settings.cancellationBudgetMs),
+    leaseDuration: duration(settings.leaseDurationMs),
+    leaseGrace: duration(settings.leaseGraceMs),
+    retry: wireRetryPolicy(settings.retry),
+    deadLetter: {
+      enabled: settings.deadLetterEnabled,
+      queue: settings.deadLetterQueue,
+      maxPayloadBytes: settings.deadLetterPayloadBytes,
+    },
+    rateLimit: settings.rateLimit === null ? undefined : wireRateLimit(settings.rateLimit),
+    status: wireStatus(status),
+    statusReason,
+    createdAt: timestamp(createdAt),
+    updatedAt: timestamp(updatedAt),
   };
 }
 
 /** Fields of the contract that no queue of this service has a value for. */
 const UNTOLD = WireQueue.fromPartial({});
+
+export function wireStatus(status: QueueStatus): WireStatus {
+  return WireStatus[status];
+}
+
+export function wireCounts({ scheduled, ready, leased, running, retryWait, suspended }: JobCounts): WireJobCounts {
+  return {
+    ...NOTHING_COUNTED,
+    ...{ scheduled: BigInt(scheduled), ready: BigInt(ready), leased: BigInt(leased), running: BigInt(running) },
+    ...{ retryWait: BigInt(retryWait), suspended: BigInt(suspended) },
+  };
+}
+
+const NOTHING_COUNTED = WireJobCounts.fromPartial({});
+
+function wireRateLimit({ permits, periodMs, burst }: RateLimit): WireRateLimit {
+  return { permits, period: duration(periodMs), burst, perKey: false };
+}
 
 function wireRetryPolicy(policy: RetryPolicy): WireRetryPolicy {
   return {

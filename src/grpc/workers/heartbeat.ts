@@ -34,8 +34,13 @@ function wireOutcome(outcome: HeartbeatOutcome): HeartbeatResult {
   const renewed = {
     expiresAt: timestamp(outcome.expiresAt),
     ttl: duration(outcome.ttlMs),
-    directive: outcome.cancelDeadline === null ? Directive.CONTINUE : Directive.CANCEL,
+    directive: directiveOf(outcome),
     cancelDeadline: optionalTimestamp(outcome.cancelDeadline),
   };
   return { result: { $case: 'renewed', renewed } };
+}
+
+function directiveOf({ cancelDeadline, draining }: Extract<HeartbeatOutcome, { readonly kind: 'renewed' }>): Directive {
+  if (cancelDeadline !== null) return Directive.CANCEL;
+  return draining ? Directive.DRAIN : Directive.CONTINUE;
 }

@@ -1,3 +1,4 @@
+import type { Refusal } from '../../domain/error.ts';
 import type { Job } from '../../domain/job.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
 import type { EnqueueItem, EnqueueOutcome } from '../../engine/ports/repository.ts';
@@ -25,7 +26,7 @@ export async function enqueueMany(run: Run, now: string | null, items: readonly 
   for (let round = 0; open.length > 0; round += 1) {
     if (round === MAX_ROUNDS) throw new StoreError('conflict', 'an idempotency key changed hands too often');
     const first = firstOfEachId(open);
-    const fresh = await enqueue(
+    const { fresh, closed } = await enqueue(
       run,
       now,
       first.map((one) => one.item),
@@ -37,11 +38,22 @@ export async function enqueueMany(run: Run, now: string | null, items: readonly 
       open.filter((one) => !outcomes.has(one.position)),
       outcomes,
     );
+    // What is there already is answered, however full its queue is.
+    open = refuseClosed(open, closed, outcomes);
   }
   return items.map((_, position) => {
     const outcome = outcomes.get(position);
     if (outcome === undefined) throw new Error('an enqueued item has no outcome');
     return outcome;
+  });
+}
+
+/** Returns those that their queue may still let in. */
+function refuseClosed(open: readonly Open[], closed: ReadonlyMap<number, Refusal>, outcomes: Map<number, EnqueueOutcome>): readonly Open[] {
+  return open.filter(({ position, item }) => {
+    const refusal = closed.get(item.queue.id);
+    if (refusal !== undefined) outcomes.set(position, { kind: 'refused', refusal });
+    return refusal === undefined;
   });
 }
 

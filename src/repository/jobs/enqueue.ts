@@ -3,6 +3,7 @@
  * id: the next statement looks, because this one cannot see what others committed while it waited for them.
  */
 import { sql } from 'drizzle-orm';
+import type { Refusal } from '../../domain/error.ts';
 import { EVENT_CODES } from '../../domain/event.ts';
 import { DISPOSITION_CODES, jobSizeBytes, type Micros } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
@@ -12,7 +13,27 @@ import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
 import { instant, instantLiteral, int, type Row } from '../row.ts';
 import { param, shard, statement, type Value } from '../statement.ts';
+import { closedBy } from '../closed-queue.ts';
+import { counted, drainRate, isDraining, lockedGates, queued, room } from '../gates.ts';
 import { carried, DEFERRED, intoReady } from '../tokens.ts';
+
+/**
+ * The queues of the batch, and of those with a gate how many more each lets in. Gates are locked before anything is written: of two who
+ * would fill the last place the second sees it taken.
+ */
+const queues = sql`${lockedGates(sql`${param('queueIds')}::int[]`)},
+qs as materialized (
+  select q.id, q.max_attempts, ${isDraining} as draining, gl.max_queued, ${queued} as depth, ${room} as room, ${drainRate} as rate
+    from (select distinct unnest(${param('queueIds')}::int[]) as id) t cross join c
+    cross join lateral (select * from stint.queue where shard = ${shard} and id = t.id offset 0) q
+    left join gl on gl.queue_id = q.id),
+shut as materialized (
+  select p.n from (
+      select b.n, qs.draining, qs.room, row_number() over (partition by b.queue_id order by b.n) as place
+        from qs cross join lateral (
+          select b.n, b.queue_id from unnest(${param('n')}::int[], ${param('queueIds')}::int[]) as b(n, queue_id) where b.queue_id = qs.id) b
+       where qs.draining or qs.room is not null) p
+   where p.draining or p.place > p.room)`;
 
 /** The row of `item` in the batch, in arrival order: positions are drawn in it, so a batch is FIFO in itself. */
 const input = sql`i as materialized (
@@ -29,7 +50,8 @@ const input = sql`i as materialized (
       as t(n, id, client_minted, namespace, queue_id, type, rank, run_at, digest, content_type, headers, labels, key,
            until_terminal, ttl_ms, size, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter,
            non_retryable_codes, payload, detail, scheduled_detail, disposition, start_ms, run_ms, close_ms)
-      order by n offset 0) b)`;
+      order by n offset 0) b
+   where not b.n = any(array(select n from shut)))`;
 
 /** Keys in key order and records in id order: opposite orders deadlock. Of equal keys the first in the batch wins. */
 const records = sql`k as (
@@ -72,7 +94,8 @@ e as (
   select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued} order by n), array_agg(id order by n),
       array_agg(queue_id order by n),
       case when bool_or(detail is not null or ord is null) then array_agg(case when ord is null then scheduled_detail else detail end order by n) end
-    from f, c group by c.epoch, c.now)`;
+    from f, c group by c.epoch, c.now),
+${counted(sql`select queue_id, null as was, case when ord is null then 'SCHEDULED' else 'READY' end as becomes from f`)}`;
 
 type EnqueueParam =
   | 'now'
@@ -109,11 +132,13 @@ type EnqueueParam =
 
 const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
-  sql`with ${clockOfQueues}, ${input}, ${records}, ${orphanedKey}, ${tokens}
-  select f.n, f.ord is null as scheduled, c.now as created_at, coalesce(f.max_attempts, q.max_attempts) as max_attempts
-    from f cross join c
-    cross join lateral (select max_attempts from stint.queue where shard = ${shard} and id = f.queue_id offset 0) q
-   where not exists (select 1 from o)`,
+  sql`with ${clockOfQueues}, ${queues}, ${input}, ${records}, ${orphanedKey}, ${tokens}
+  select f.n, f.ord is null as scheduled, c.now as created_at, coalesce(f.max_attempts, q.max_attempts) as max_attempts,
+      null::int as queue_id, null::boolean as draining, null::bigint as depth, null::int as max_queued, null::float8 as rate
+    from f cross join c cross join lateral (select max_attempts from qs where id = f.queue_id) q
+   where not exists (select 1 from o)
+  union all
+  select null, null, null, null, id, draining, depth, max_queued, rate from qs where draining or room = 0`,
 );
 
 /** What the database decided about a fresh job. */
@@ -124,10 +149,25 @@ export interface Fresh {
   readonly maxAttempts: number;
 }
 
-/** Enqueues what is new and tells which that was; `items` must name no id twice. */
-export async function enqueue(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly Fresh[]> {
+export interface Enqueued {
+  readonly fresh: readonly Fresh[];
+  /** Why a queue takes nothing, by its number. */
+  readonly closed: ReadonlyMap<number, Refusal>;
+}
+
+/** Enqueues what is new, as far as it is let in, and tells which that was; `items` must name no id twice. */
+export async function enqueue(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<Enqueued> {
   const rows = await run(enqueueStatement, { now, ...columns(items) });
-  return rows.map(parseFresh);
+  const names = new Map(items.map(({ queue }) => [queue.id, queue]));
+  return {
+    fresh: rows.filter((row) => row['n'] !== null).map(parseFresh),
+    closed: new Map(
+      rows.flatMap((row) => {
+        const queue = row['n'] === null ? names.get(int(row, 'queue_id')) : undefined;
+        return queue === undefined ? [] : [[queue.id, closedBy(row, queue)]];
+      }),
+    ),
+  };
 }
 
 function parseFresh(row: Row): Fresh {

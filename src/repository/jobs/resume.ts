@@ -3,6 +3,7 @@ import { EVENT_CODES } from '../../domain/event.ts';
 import type { ChangeOutcome, ReasonItem } from '../../engine/ports/repository.ts';
 import { textArray } from '../array.ts';
 import { clock } from '../clock.ts';
+import { counted } from '../gates.ts';
 import { int } from '../row.ts';
 import { param, statement } from '../statement.ts';
 import { intoReady, PARKED, takeWaiting, waiting } from '../tokens.ts';
@@ -23,7 +24,8 @@ const resumeStatement = statement<OperateParam | 'reasons'>(
         w.checkpointed, w.start_ms, w.run_ms, w.life_until, w.external, jsonb_build_object('m', i.reason)::text as detail
       from w cross join lateral (select reason from i where i.n = w.n) i),
   ${intoReady(sql`z`)},
-  ${madeReady(EVENT_CODES.resumed)}
+  ${madeReady(EVENT_CODES.resumed)},
+  ${counted(sql`select queue_id, 'SUSPENDED' as was, 'READY' as becomes from z`)}
   select n from z`,
 );
 

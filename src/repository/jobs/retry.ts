@@ -8,12 +8,27 @@ import { plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import type { Placed } from '../held-leases.ts';
-import { int, jobId } from '../row.ts';
+import { closedBy } from '../closed-queue.ts';
+import { counted, drainRate, isDraining, lockedGates, queued, room } from '../gates.ts';
+import { int, jobId, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { intoReady } from '../tokens.ts';
 import { madeReady } from './made-ready.ts';
 import { type Applied, invalid, type Operation, type OperateParam, operateValues } from './operate.ts';
 import { position as positionOfJ } from './position.ts';
+
+/** A new life adds to what waits: gates come first, as in an enqueue. */
+const gatesOfJobsStatement = statement<'jobs'>(
+  'gates-of-jobs',
+  sql`select distinct g.queue_id from unnest(${param('jobs')}::uuid[]) as i(job)
+    cross join lateral (select queue_id from stint.job where shard = ${shard} and id = i.job offset 0) j
+    cross join lateral (select queue_id from stint.gate where shard = ${shard} and queue_id = j.queue_id offset 0) g`,
+);
+
+const lockGatesStatement = statement<'queueIds'>(
+  'lock-gates',
+  sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)} select queue_id from gl`,
+);
 
 /** Nothing of an ended job moves, so the record itself is locked: of two who retry it the second sees the new life. */
 const lockRecordsStatement = statement<'jobs'>(
@@ -61,7 +76,16 @@ const retryStatement = statement<OperateParam | 'lives' | 'reasons'>(
       cross join lateral (select exists (select 1 from stint.checkpoint where shard = ${shard} and job = i.job) as checkpointed) k
      where t.life >= coalesce(p.event_life, 1) and t.life = coalesce(i.life, t.life)
        and t.type in (${EVENT_CODES.failed}, ${EVENT_CODES.cancelled})),
-  ended as materialized (select * from found where key is null or turn = 1),
+  qs as materialized (
+    select q.id, q.namespace, q.name, ${isDraining} as draining, gl.max_queued, ${queued} as depth, ${room} as room, ${drainRate} as rate
+      from (select distinct queue_id as id from found) t cross join c
+      cross join lateral (select * from stint.queue where shard = ${shard} and id = t.id offset 0) q
+      left join stint.gate gl on gl.shard = ${shard} and gl.queue_id = q.id),
+  ended as materialized (
+    select p.* from (
+        select f.*, row_number() over (partition by f.queue_id order by f.job) as place from found f where f.key is null or f.turn = 1) p
+      join qs on qs.id = p.queue_id where not qs.draining and (qs.room is null or p.place <= qs.room)
+     order by p.job),
   held as materialized (
     select e.n, m.job as holder, m.job = e.job or ${isFree} as ours
       from ended e cross join c
@@ -83,8 +107,13 @@ const retryStatement = statement<OperateParam | 'lives' | 'reasons'>(
     update stint.dead_letter d set replayed_at = c.now from z cross join c
      where d.shard = ${shard} and d.job = any(array(select job from z)) and d.job = z.job and d.life = z.life - 1),
   ${intoReady(sql`z`)},
-  ${madeReady(EVENT_CODES.retried)}
-  select n, null::uuid as holder from z union all select n, holder from held where not ours`,
+  ${madeReady(EVENT_CODES.retried)},
+  ${counted(sql`select queue_id, null as was, 'READY' as becomes from z`)}
+  select n, null::uuid as holder, null::text as namespace, null::text as name, null::boolean as draining, null::bigint as depth,
+      null::int as max_queued, null::float8 as rate from z
+  union all select n, holder, null, null, null, null, null, null from held where not ours
+  union all select f.n, null, qs.namespace, qs.name, qs.draining, qs.depth, qs.max_queued, qs.rate
+    from found f join qs on qs.id = f.queue_id where (qs.draining or qs.room is not null) and f.turn = 1 and f.n not in (select n from ended)`,
 );
 
 /** `life` is the one that is to be followed by another; null: whichever ended last. */
@@ -94,6 +123,8 @@ export async function retryEach(
   items: readonly Placed<ReasonItem & { readonly life: number | null }>[],
 ): Promise<Applied> {
   const values = operateValues(items);
+  const gates = (await run(gatesOfJobsStatement, { jobs: values.jobs })).map((row) => int(row, 'queue_id'));
+  if (gates.length > 0) await run(lockGatesStatement, { queueIds: plainArray(gates) });
   await run(lockRecordsStatement, { jobs: values.jobs });
   await run(lockKeysStatement, { jobs: values.jobs });
   const rows = await run(retryStatement, {
@@ -102,9 +133,14 @@ export async function retryEach(
     lives: plainArray(items.map(({ item }) => item.life)),
     reasons: textArray(items.map(({ item }) => item.reason)),
   });
-  const held = rows.filter((row) => row['holder'] !== null);
-  const refused = held.map((row): [number, Refusal] => [int(row, 'n'), { kind: 'duplicate_job', jobId: jobId(row, 'holder') }]);
-  return { changed: new Set(rows.filter((row) => row['holder'] === null).map((row) => int(row, 'n'))), refused: new Map(refused) };
+  const refused = new Map(rows.flatMap((row) => refusalOf(row).map((refusal) => [int(row, 'n'), refusal])));
+  return { changed: new Set(rows.map((row) => int(row, 'n')).filter((n) => !refused.has(n))), refused };
+}
+
+/** At most one. */
+function refusalOf(row: Row): readonly Refusal[] {
+  if (row['holder'] !== null) return [{ kind: 'duplicate_job', jobId: jobId(row, 'holder') }];
+  return row['name'] === null ? [] : [closedBy(row, { namespace: text(row, 'namespace'), name: text(row, 'name') })];
 }
 
 export const retrying: Operation<ReasonItem, ChangeOutcome> = {

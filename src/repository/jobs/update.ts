@@ -5,6 +5,7 @@ import type { ChangeOutcome, UpdateItem } from '../../engine/ports/repository.ts
 import { plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import { updatedDetail } from '../detail.ts';
+import { counted } from '../gates.ts';
 import { instantLiteral, int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { carried, DEFERRED, EVERYWHERE, giveUpAt, PARKED, taken, takeWaiting, waiting } from '../tokens.ts';
@@ -55,7 +56,8 @@ const updateStatement = statement<OperateParam | 'priorities' | 'setsRunAt' | 'r
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, details)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.updated}), array_agg(job), array_agg(seq), array_agg(queue_id), array_agg(life),
         array_agg(attempt), array_agg(fence), array_agg(said)
-      from told cross join c group by c.epoch, c.now)
+      from told cross join c group by c.epoch, c.now),
+  ${counted(sql`select queue_id, before as was, state as becomes from z`)}
   select n from z`,
 );
 

@@ -9,6 +9,7 @@ import type { InvariantPage } from '../../engine/ports/repository.ts';
 import type { Run } from '../database.ts';
 import { jobFacts } from '../events/history.ts';
 import { position } from '../jobs/position.ts';
+import { recountOf } from './recount.ts';
 import { bool, jobId, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
@@ -57,6 +58,38 @@ const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
    order by x.job`,
 );
 
+/** Queues whose tokens one call counts. */
+const GATES_PER_CALL = 10;
+
+/** The next gates by queue, and where they count otherwise than the tokens: one snapshot for both. */
+const miscountedStatement = statement<'namespace' | 'after' | 'limit'>(
+  'miscounted-gates',
+  sql`select g.queue_id::text as key, q.namespace = ${param('namespace')}::text and (
+        (g.scheduled, g.ready, g.leased, g.running, g.retry_wait, g.suspended)
+          is distinct from (n.scheduled, n.ready, n.leased, n.running, n.retry_wait, n.suspended)) as ours,
+      q.name, jsonb_build_object('counted', to_jsonb(g) - 'shard', 'there', to_jsonb(n))::text as detail
+    from (
+      select g.* from stint.gate g where g.shard = ${shard} and g.queue_id > ${param('after')}::int
+       order by g.queue_id limit ${param('limit')}::int) g
+    cross join lateral (select * from stint.queue where shard = ${shard} and id = g.queue_id offset 0) q
+    cross join lateral (${recountOf(sql`g.queue_id`)}) n
+   order by g.queue_id`,
+);
+
+async function miscountedGates(run: Run, namespace: string, after: string): Promise<InvariantPage> {
+  const rows = await run(miscountedStatement, { namespace, after, limit: GATES_PER_CALL });
+  const last = rows.at(-1);
+  return {
+    violations: rows
+      .filter((row) => bool(row, 'ours'))
+      .map((row) => ({ invariant: 'I11', jobId: null, detail: `the gate of queue ${text(row, 'name')} is wrong: ${text(row, 'detail')}` })),
+    next: last === undefined || rows.length < GATES_PER_CALL ? null : `${GATES} ${text(last, 'key')}`,
+  };
+}
+
+/** The last pass, which is not of jobs. */
+const GATES = 'gates';
+
 type Found = Violation & { readonly jobId: JobId };
 
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
@@ -73,6 +106,7 @@ const PASSES = [
  */
 export async function checkInvariants(run: Run, namespace: string, pageSize: number, after: string | null): Promise<InvariantPage> {
   const [passName, from] = after === null ? ['jobs', LOWEST_ID] : splitOnce(after);
+  if (passName === GATES) return miscountedGates(run, namespace, from);
   const index = PASSES.findIndex((one) => one.name === passName);
   const pass = PASSES[index];
   if (pass === undefined) return { violations: [], next: null };
@@ -84,7 +118,7 @@ export async function checkInvariants(run: Run, namespace: string, pageSize: num
   const last = isFull ? rows.find((row) => jobId(row, 'job') === violations.at(-1)?.jobId) : rows.at(-1);
   if (last !== undefined && (isFull || rows.length === ROWS_PER_CALL)) return { violations, next: `${pass.name} ${text(last, 'key')}` };
   const following = PASSES[index + 1];
-  return { violations, next: following === undefined ? null : `${following.name} ${following.first}` };
+  return { violations, next: following === undefined ? `${GATES} 0` : `${following.name} ${following.first}` };
 }
 
 async function judgeJobs(run: Run, ids: readonly JobId[]): Promise<Found[]> {

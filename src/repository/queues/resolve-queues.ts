@@ -3,12 +3,10 @@ import type { Queue, QueueName } from '../../domain/queue.ts';
 import { queueKey } from '../../domain/queue.ts';
 import { plainArray, textArray } from '../array.ts';
 import type { Run } from '../database.ts';
-import { bool, float, int, type Row, text, textOrNull } from '../row.ts';
+import { int, type Row, text } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-const columns = sql`q.id, stint.current_epoch(${shard}) as epoch, q.namespace, q.name, q.lease_duration_ms, q.lease_grace_ms, q.cancellation_budget_ms, q.max_attempts,
-  q.initial_backoff_ms, q.multiplier, q.max_backoff_ms, q.jitter, to_jsonb(q.non_retryable_codes) as non_retryable_codes, q.dead_letter_enabled, q.dead_letter_payload_bytes,
-  (select d.name from stint.queue d where d.shard = ${shard} and d.id = q.dead_letter_queue_id) as dead_letter_queue`;
+const columns = sql`q.id, stint.current_epoch(${shard}) as epoch, q.namespace, q.name`;
 
 const resolveQueuesStatement = statement<'namespaces' | 'names'>(
   'resolve-queues',
@@ -57,25 +55,5 @@ function nameArrays(names: readonly QueueName[]) {
 }
 
 function parseQueue(row: Row): Queue {
-  const codes = row['non_retryable_codes'];
-  return {
-    id: int(row, 'id'),
-    epoch: int(row, 'epoch'),
-    namespace: text(row, 'namespace'),
-    name: text(row, 'name'),
-    leaseDurationMs: int(row, 'lease_duration_ms'),
-    leaseGraceMs: int(row, 'lease_grace_ms'),
-    cancellationBudgetMs: int(row, 'cancellation_budget_ms'),
-    retry: {
-      maxAttempts: int(row, 'max_attempts'),
-      initialBackoffMs: int(row, 'initial_backoff_ms'),
-      multiplier: float(row, 'multiplier'),
-      maxBackoffMs: int(row, 'max_backoff_ms'),
-      jitter: bool(row, 'jitter'),
-      nonRetryableCodes: Array.isArray(codes) ? codes.map(String) : [],
-    },
-    deadLetterEnabled: bool(row, 'dead_letter_enabled'),
-    deadLetterQueue: textOrNull(row, 'dead_letter_queue') ?? '',
-    deadLetterPayloadBytes: int(row, 'dead_letter_payload_bytes'),
-  };
+  return { id: int(row, 'id'), epoch: int(row, 'epoch'), namespace: text(row, 'namespace'), name: text(row, 'name') };
 }

@@ -2,11 +2,12 @@ import { sql, type SQL } from 'drizzle-orm';
 import { DISPOSITION_CODES } from '../../domain/job.ts';
 import { EVENT_CODES } from '../../domain/event.ts';
 import { LEASE_EXPIRED, SCHEDULE_TO_CLOSE, START_TO_CLOSE } from '../../domain/lease.ts';
-import type { LeaseRound } from '../../engine/ports/repository.ts';
+import type { LeaseRound } from '../../engine/ports/upkeep.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedTry } from '../ended-try.ts';
+import { endedTry, movedByEndedTry } from '../ended-try.ts';
+import { counted } from '../gates.ts';
 import { deleteHeld, leaseEnd } from '../held-leases.ts';
 import { failureJson, int } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
@@ -42,7 +43,8 @@ const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock},
          limit ${param('limit')}::int for update skip locked) l
       cross join lateral (select ${failureOf} as failure) f),
   ${deleteHeld},
-  ${endedTry(sql`m`)}
+  ${endedTry(sql`m`)},
+  ${counted(movedByEndedTry)}
   select c.now, '[]'::jsonb as ready_queues, n.*,
       ${nextDueAt} as next_due_at
     from c cross join (

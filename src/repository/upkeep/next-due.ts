@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import type { UpkeepDue } from '../../engine/ports/repository.ts';
+import type { UpkeepDue } from '../../engine/ports/upkeep.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { leaseEnd } from '../held-leases.ts';

@@ -1,8 +1,9 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import type { UpkeepRound } from '../../engine/ports/repository.ts';
+import type { UpkeepRound } from '../../engine/ports/upkeep.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
+import { counted } from '../gates.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { param, shard, statement } from '../statement.ts';
 import { DEFERRED, intoReady } from '../tokens.ts';
@@ -20,7 +21,8 @@ const promoteDueStatement = statement<'now' | 'limit'>(
        order by d.due_at, d.job limit ${param('limit')}::int for update skip locked)) returning *),
   p as materialized (
     select o.shard, o.job, o.queue_id, o.rank, o.attempt, o.fence, o.life, o.seq + 1 as seq, o.releases, o.size, o.checkpointed, o.start_ms,
-        o.run_ms, o.life_until, o.kind = ${DEFERRED.scheduledExternal} as external, nextval('stint.job_ord') as ord
+        o.run_ms, o.life_until, o.kind = ${DEFERRED.scheduledExternal} as external, nextval('stint.job_ord') as ord,
+        case o.kind when ${DEFERRED.retryWait} then 'RETRY_WAIT' else 'SCHEDULED' end as was
       from (select * from due order by due_at, job offset 0) o),
   ${intoReady(sql`p`)},
   h as (
@@ -31,7 +33,8 @@ const promoteDueStatement = statement<'now' | 'limit'>(
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.ready} order by ord), array_agg(job order by ord),
         array_agg(seq order by ord), array_agg(queue_id order by ord), array_agg(life order by ord),
         array_agg(attempt order by ord), array_agg(fence order by ord)
-      from p cross join c group by c.epoch, c.now)
+      from p cross join c group by c.epoch, c.now),
+  ${counted(sql`select queue_id, was, 'READY' as becomes from p`)}
   select c.now, (select count(*)::int from p) as count,
       (select d.due_at from stint.deferred d where d.shard = ${shard} and d.due_at > c.now order by d.due_at limit 1) as next_due_at,
       (select coalesce(jsonb_agg(distinct jsonb_build_array(q.namespace, q.name)), '[]') from p

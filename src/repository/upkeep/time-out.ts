@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
 import { SCHEDULE_TO_CLOSE, SCHEDULE_TO_START } from '../../domain/lease.ts';
-import type { UpkeepRound } from '../../engine/ports/repository.ts';
+import type { UpkeepRound } from '../../engine/ports/upkeep.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedWaiting } from '../ended-waiting.ts';

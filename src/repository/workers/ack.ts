@@ -4,6 +4,7 @@ import type { AckItem, SettleOutcome } from '../../engine/ports/repository.ts';
 import { byteaArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
+import { counted, heldState } from '../gates.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
@@ -32,7 +33,8 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.succeeded}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
         array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
-      from m cross join c group by c.epoch, c.now)
+      from m cross join c group by c.epoch, c.now),
+  ${counted(sql`select queue_id, ${heldState(sql`m`)} as was, null as becomes from m`)}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, x.rank as x_rank, c.now as finished_at, ${jobRecordColumns}, ${toldOfX}
     from m x cross join c ${jobOfX}`,
 );

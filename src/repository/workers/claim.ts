@@ -9,19 +9,42 @@
 import { sql, type SQL } from 'drizzle-orm';
 import { CLAIMED_AND_STARTED_CODE, EVENT_CODES } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Queue } from '../../domain/queue.ts';
-import type { ClaimedJob, ClaimSlot } from '../../engine/ports/repository.ts';
+import { MODE_CODES, STATUS_CODES, type Queue } from '../../domain/queue.ts';
+import type { QueueLimit } from '../../engine/ports/queues.ts';
+import type { ClaimedJob, ClaimSlot, Given } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
 import { clockOfQueues, epochsOf } from '../clock.ts';
 import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
 import type { Run } from '../database.ts';
+import { bucketLevel, counted, lockedGates } from '../gates.ts';
 import { jobOfX } from '../job-record.ts';
-import { int } from '../row.ts';
+import { int, intOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { carried, inTime } from '../tokens.ts';
 
 /** Bytes before the last job of a response: that one may be of any size. */
 const ROOM_BYTES = LIMITS.responseBytes - LIMITS.payloadBytes;
+
+/**
+ * What each queue gives just now: `most` jobs, none where `limiter` says why. Gates are locked first, so a bound is never passed; what
+ * lies behind it is not read. The namespace of all the queues is one.
+ */
+const openQueues = sql`${lockedGates(sql`${param('queueIds')}::int[]`)},
+  open as materialized (
+    select o.*, case when o.limiter is null
+        then least(${param('wanted')}::int, o.max_in_flight - o.in_flight, floor(o.level)::int) else 0 end as most
+      from (
+        select q.id as queue_id, q.name, gl.max_in_flight, gl.leased + gl.running as in_flight, gl.ready, gl.rate_permits, gl.rate_period_ms,
+            b.level,
+            case when q.mode = ${MODE_CODES.PUSH_ONLY} then 'MODE'
+              when q.status in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT}) or (
+                select true from stint.paused_namespace n where n.shard = ${shard} and n.namespace = ${param('namespace')}::text) then 'STATUS'
+              when gl.max_in_flight <= gl.leased + gl.running then 'MAX_IN_FLIGHT'
+              when b.level < 1 then 'RATE' end as limiter
+          from unnest(${param('queueIds')}::int[]) as t(queue_id)
+          cross join lateral (select * from stint.queue where shard = ${shard} and id = t.queue_id offset 0) q
+          left join gl on gl.queue_id = q.id cross join c
+          cross join lateral (select case when gl.rate_permits is not null then ${bucketLevel(sql`gl`)} end as level) b) o)`;
 
 /**
  * How many to take from each queue: as many of what each has first as fit a response. Counted without locks, and before
@@ -32,24 +55,25 @@ const shareOfEach = sql`share as materialized (
       select count(*)::int from (
         select sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
           select r.rank, r.ord, r.size from stint.ready r
-           where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit ${param('wanted')}::int) h) w
+           where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit t.most) h) w
        where w.before < ${ROOM_BYTES}) as lim
-    from unnest(${param('queueIds')}::int[]) as t(queue_id))`;
+    from open t where t.most > 0)`;
 
 /** Several queues are one backlog: the best of all of them, as many as are wanted and fit, say how many each gives. */
 const shareOfMany = sql`share as materialized (
   select w.queue_id, count(*)::int as lim from (
     select h.queue_id, sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
-      select u.* from unnest(${param('queueIds')}::int[]) as t(queue_id)
+      select u.* from open t
        cross join lateral (
          select r.queue_id, r.rank, r.ord, r.size from stint.ready r
-          where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit ${param('wanted')}::int) u
+          where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit t.most) u
+       where t.most > 0
        order by u.rank, u.ord limit ${param('wanted')}::int) h) w
    where w.before < ${ROOM_BYTES}
    group by w.queue_id order by w.queue_id)`;
 
 function claimText(share: SQL): SQL {
-  return sql`with ${clockOfQueues}, ${share},
+  return sql`with ${clockOfQueues}, ${openQueues}, ${share},
   picked as materialized (
     select x.* from share s cross join lateral (
       select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
@@ -86,26 +110,29 @@ function claimText(share: SQL): SQL {
         array_agg(case when started_seq is null then ${EVENT_CODES.claimed} else ${CLAIMED_AND_STARTED_CODE} end order by n),
         array_agg(job order by n), array_agg(claimed_seq order by n), array_agg(queue_id order by n), array_agg(life order by n),
         array_agg(attempt order by n), array_agg(fence order by n), array_agg(worker order by n)
-      from given cross join c group by c.epoch, c.now)
-  select x.slot, ${claimedJobColumns} from given x ${jobOfX} order by x.n`;
+      from given cross join c group by c.epoch, c.now),
+  ${counted(sql`select queue_id, 'READY' as was, case when started_seq is null then 'LEASED' else 'RUNNING' end as becomes from given`)}
+  select l.limits, w.* from (
+      select jsonb_agg(jsonb_build_object('queue', name, 'limiter', limiter, 'ready', ready > 0,
+          'openInMs', case when limiter = 'RATE' then ceil((1 - level) * rate_period_ms / rate_permits) end))
+          filter (where limiter is not null) as limits from open) l
+    left join (select x.slot, x.n as place, ${claimedJobColumns} from given x ${jobOfX}) w on true
+   order by w.place`;
 }
 
-type ClaimParam = 'now' | 'epochs' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
+type ClaimParam =
+  'now' | 'epochs' | 'namespace' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
 
 const claimStatement = statement<ClaimParam>('claim', claimText(shareOfEach));
 const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
 
 /** Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. */
-export async function claim(
-  run: Run,
-  now: string | null,
-  queues: readonly Queue[],
-  slots: readonly ClaimSlot[],
-): Promise<readonly (readonly ClaimedJob[])[]> {
+export async function claim(run: Run, now: string | null, queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<Given> {
   const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
   const values = {
     now,
     epochs: epochsOf(queues),
+    namespace: queues[0]?.namespace ?? '',
     queueIds: plainArray(queues.map((queue) => queue.id)),
     wanted: slotOf.length,
     // Postgres counts from 1.
@@ -118,8 +145,25 @@ export async function claim(
   };
   let rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, values);
   // All that was counted may be in other hands by now, and more lie behind it: nobody would wake a claim for those.
-  if (rows.length === 0 && queues.length > 1) rows = await run(claimStatement, values);
-  const given: ClaimedJob[][] = slots.map(() => []);
-  for (const row of rows) given[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
-  return given;
+  if (queues.length > 1 && !rows.some(isJob)) rows = await run(claimStatement, values);
+  const jobs: ClaimedJob[][] = slots.map(() => []);
+  for (const row of rows.filter(isJob)) jobs[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
+  return { jobs, limits: parseLimits(rows[0]) };
+}
+
+/** Where no job was given there is one row all the same: it tells what limits the queues. */
+const isJob = (row: Row) => row['slot'] !== null;
+
+const LIMITERS: readonly QueueLimit['limiter'][] = ['STATUS', 'MODE', 'MAX_IN_FLIGHT', 'RATE'];
+
+function parseLimits(row: Row | undefined): readonly QueueLimit[] {
+  const limits: unknown = row?.['limits'];
+  return Array.isArray(limits) ? limits.map(parseLimit) : [];
+}
+
+/** Without a gate nobody has counted what waits. */
+function parseLimit(row: Row): QueueLimit {
+  const limiter = LIMITERS.find((one) => one === row['limiter']);
+  if (limiter === undefined) throw new Error('a queue is limited by something unknown');
+  return { queue: text(row, 'queue'), limiter, ready: row['ready'] !== false, openInMs: intOrNull(row, 'openInMs') };
 }

@@ -4,7 +4,8 @@ import type { FailItem, FailOutcome } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedTry } from '../ended-try.ts';
+import { endedTry, movedByEndedTry } from '../ended-try.ts';
+import { counted } from '../gates.ts';
 import { cancelledIfAsked, deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
@@ -23,7 +24,8 @@ const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' 
     derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement, ${cancelledIfAsked} as fate`,
   })},
   ${deleteHeld},
-  ${endedTry(sql`m`)}
+  ${endedTry(sql`m`)},
+  ${counted(movedByEndedTry)}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, x.due_at, x.dead_lettered,
          x.ended_type, x.rank as x_rank, ${jobRecordColumns}, ${toldOfX}
     from v x cross join c ${jobOfX}`,

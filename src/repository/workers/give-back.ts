@@ -9,7 +9,8 @@ import { RELEASE_LIMIT } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { SettleOutcome } from '../../engine/ports/repository.ts';
 import { clock } from '../clock.ts';
-import { endedDetail, endedTry } from '../ended-try.ts';
+import { endedDetail, endedTry, movedByEndedTry } from '../ended-try.ts';
+import { counted, heldState } from '../gates.ts';
 import { deleteHeld } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
@@ -72,6 +73,9 @@ ge as (
     from (select g.*, null::jsonb as failure from g) j cross join c group by c.epoch, c.now)`;
 };
 
+const stateGoneBackTo = (type: GivenBack) =>
+  type === EVENT_CODES.released ? sql`case when due_at is null then 'READY' else 'SCHEDULED' end` : sql`'SUSPENDED'`;
+
 const settlementOf = (type: GivenBack) => (type === EVENT_CODES.released ? sql`'release'` : sql`'suspend'`);
 
 /** Those that do not go back end in the same commit: cancelled, or failed, for a job handed round for ever is poison too. */
@@ -91,7 +95,8 @@ export function giveBackText(type: GivenBack, m: SQL, how: { backAt: SQL; reason
   ${deleteHeld},
   ${goneBack(type)},
   ${ended(type)},
-  ${endedTry(sql`o`)} ${alsoCtes}
+  ${endedTry(sql`o`)},
+  ${counted(sql`select queue_id, ${heldState(sql`g`)} as was, ${stateGoneBackTo(type)} as becomes from g union all ${movedByEndedTry}`)} ${alsoCtes}
   select x.n, x.fate, x.life, case when x.fate is null and x.refunded then x.attempt - 1 else x.attempt end as attempt, x.fence,
          x.seq + 1 as seq, x.worker, x.started_at, x.due_at, x.rank as x_rank, c.now as ended_at, ${jobRecordColumns}, ${formerFailureOfX},
          ${toldOfX}

@@ -1,11 +1,12 @@
 import { sql } from 'drizzle-orm';
 import { LIMITS } from '../../domain/limits.ts';
+import { STATUS_CODES } from '../../domain/queue.ts';
 import type { HeartbeatItem, HeartbeatOutcome } from '../../engine/ports/repository.ts';
 import { byteaArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
-import { int, instant, instantOrNull } from '../row.ts';
+import { bool, int, instant, instantOrNull } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { lossReasons } from './lost-lease.ts';
 
@@ -32,7 +33,8 @@ const heartbeatStatement = statement<HeldParam | 'checkpoints'>(
     select ${shard}, job, fence, checkpoint from m where checkpoint is not null
     on conflict (shard, job, fence) do update set data = excluded.data)
   select t.*, floor(extract(epoch from t.until - c.now) * 1000)::int as ttl_ms from c cross join lateral (
-    select n, cancel_deadline, ${renewed} as until from m) t`,
+    select n, cancel_deadline, ${renewed} as until, (
+        select q.status = ${STATUS_CODES.DRAINING_IN_FLIGHT} from stint.queue q where q.shard = ${shard} and q.id = m.queue_id) as draining from m) t`,
 );
 
 export async function heartbeatMany(run: Run, now: string | null, items: readonly HeartbeatItem[]): Promise<readonly HeartbeatOutcome[]> {
@@ -57,6 +59,7 @@ export async function heartbeatMany(run: Run, now: string | null, items: readonl
         expiresAt: instant(row, 'until'),
         ttlMs: int(row, 'ttl_ms'),
         cancelDeadline: instantOrNull(row, 'cancel_deadline'),
+        draining: bool(row, 'draining'),
       });
   }
   const lost = beats.filter((item) => !outcomes.has(tokenKey(item)));

@@ -3,6 +3,7 @@ import { EVENT_CODES } from '../../domain/event.ts';
 import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/repository.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
+import { counted } from '../gates.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
@@ -24,7 +25,8 @@ const startStatement = statement<HeldParam>(
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.started}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
         array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
-      from m cross join c where m.started_at is null group by c.epoch, c.now)
+      from m cross join c where m.started_at is null group by c.epoch, c.now),
+  ${counted(sql`select queue_id, 'LEASED' as was, 'RUNNING' as becomes from m where started_at is null`)}
   select x.n, x.started_at is null as fresh, x.life, x.attempt, x.fence, case when x.started_at is null then x.seq + 1 else x.seq end as seq,
          coalesce(x.started_at, c.now) as started_at, x.worker, x.rank as x_rank,
          case when x.started_at is null then least(x.until, c.now + x.run_ms * interval '1 millisecond') else x.until end as until,

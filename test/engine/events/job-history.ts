@@ -1,7 +1,7 @@
 import type { JobEvent } from '../../../src/domain/event.ts';
 import type { History } from '../../../src/engine/ports/repository.ts';
 import { EpochEnded, type EventLog, type JobWatch } from '../../../src/engine/ports/event-log.ts';
-import { Signal } from '../../../src/feed/signal.ts';
+import { Signal } from '../../../src/engine/ports/signal.ts';
 import { event } from '../../feed/memory-journal.ts';
 
 /** The history of one job, told by the test; a change is hinted only where the test says so. */

@@ -1,3 +1,4 @@
+import { DEFAULT_SETTINGS } from '../../../src/domain/queue.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobId } from '../../../src/domain/job.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
@@ -151,7 +152,7 @@ describe('a bulk call', () => {
       },
     };
     await engineOn(watching).jobs.cancelJobs(bulk());
-    const deadline = stage.now + queue.cancellationBudgetMs * 1_000;
+    const deadline = stage.now + DEFAULT_SETTINGS.cancellationBudgetMs * 1_000;
     expect(changed).toEqual([[deadline, deadline]]);
   });
 });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
-import { DEFAULT_RETRY_POLICY } from '../../../src/domain/retry.ts';
 import type { SignedQueue } from '../../../src/engine/ports/repository.ts';
 import { QueueDirectory } from '../../../src/engine/queue-directory.ts';
 import { getSignature } from '../../../src/engine/queues/get-signature.ts';
@@ -11,13 +10,6 @@ const queue: Queue = {
   name: 'q',
   id: 1,
   epoch: 1,
-  leaseDurationMs: 30_000,
-  leaseGraceMs: 5_000,
-  cancellationBudgetMs: 30_000,
-  retry: DEFAULT_RETRY_POLICY,
-  deadLetterEnabled: true,
-  deadLetterQueue: '',
-  deadLetterPayloadBytes: 65_536,
 };
 
 const directory = new QueueDirectory({

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { UpkeepRound } from '../../../src/engine/ports/repository.ts';
+import type { UpkeepRound } from '../../../src/engine/ports/upkeep.ts';
 import { UpkeepLoop } from '../../../src/engine/upkeep/upkeep-loop.ts';
 import { settled } from '../lane.ts';
 
@@ -63,13 +63,21 @@ afterEach(() => {
 
 async function started(told: Partial<UpkeepRound> = {}, idleMs = 1_000): Promise<Rounds> {
   const rounds = new Rounds(idleMs);
-  rounds.loop.nudge(0);
+  rounds.loop.start(0);
   expect(await rounds.nextAfter(0)).toBe(true);
   await rounds.end(told);
   return rounds;
 }
 
 describe('an upkeep loop', () => {
+  it('runs nothing before its start, whatever is due', async () => {
+    const rounds = new Rounds(1_000);
+    rounds.loop.nudge(0);
+    vi.advanceTimersByTime(10_000);
+    await settled();
+    expect(rounds.begun).toBe(0);
+  });
+
   it('tells what each round did', async () => {
     const rounds = await started({ count: 3 });
     expect(rounds.told).toEqual([roundOf({ count: 3 })]);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { LeaseRound, UpkeepDue, UpkeepRound } from '../../../src/engine/ports/repository.ts';
+import type { LeaseRound, UpkeepDue, UpkeepRound } from '../../../src/engine/ports/upkeep.ts';
 import { Upkeep } from '../../../src/engine/upkeep/upkeep.ts';
 import { settled } from '../lane.ts';
 
@@ -148,11 +148,12 @@ describe('upkeep', () => {
     expect(asked).toEqual(['partitions', 'expire', 'time out', 'expire', 'time out']);
     await upkeep.stop();
   });
-  it('looks again a second after a look that failed', async () => {
+  it('looks again a second after a look that failed, and tries each round meanwhile', async () => {
     const failure = new Error('away');
-    const { upkeep, failures, looks } = upkeepOf({ nextDue: async () => Promise.reject(failure) });
+    const { upkeep, asked, failures, looks } = upkeepOf({ nextDue: async () => Promise.reject(failure) });
     await upkeep.start();
-    await pass(0);
+    await passLook();
+    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out']);
     await pass(1_000);
     expect(failures).toEqual([
       ['look for what is due', failure],

@@ -42,7 +42,7 @@ function counting(repository: Repository): Repository {
     ...repository,
     claim: async (queues, slots) => {
       const given = await repository.claim(queues, slots);
-      if (given.every((jobs) => jobs.length === 0)) emptyLooks += 1;
+      if (given.jobs.every((jobs) => jobs.length === 0)) emptyLooks += 1;
       return given;
     },
   };
@@ -140,6 +140,7 @@ describe('parked claims', () => {
         doorbell: store.doorbell,
         onEvents: (events) => own.onEvents(events),
         onBegin: () => own.onBegin(),
+        onQueues: () => own.onQueues(),
         onNewEpoch: () => own.onNewEpoch(),
         onFailure: (error) => {
           throw error;

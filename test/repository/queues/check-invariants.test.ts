@@ -119,7 +119,7 @@ describe('the check of invariants', () => {
     const broken = [ids[6], held[1]];
     await stage.sql`update stint.ready set seq = 9 where job = ${ids[6] ?? ''}`;
     await stage.sql`update stint.lease set seq = 9 where job = ${held[1] ?? ''}`;
-    const found = new Set<JobId>();
+    const found = new Set<JobId | null>();
     const told: number[] = [];
     for (let after: string | null | undefined; after !== null;) {
       const page = await stage.repository.checkInvariants(queue.namespace, 1, after ?? null);

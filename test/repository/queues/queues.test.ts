@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DEFAULT_RETRY_POLICY } from '../../../src/domain/retry.ts';
+import { DEFAULT_SETTINGS } from '../../../src/domain/queue.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
 import { Stage } from '../../engine/stage.ts';
 
@@ -15,14 +15,9 @@ beforeEach(async () => {
 afterAll(() => stage.close());
 
 describe('queues', () => {
-  it('begin with the policy that the contract names', () => {
-    expect(queue).toMatchObject({
-      leaseDurationMs: 30_000,
-      leaseGraceMs: 5_000,
-      cancellationBudgetMs: 30_000,
-      retry: DEFAULT_RETRY_POLICY,
-      deadLetterEnabled: true,
-    });
+  it('begin with the settings that the contract names', async () => {
+    const configured = await stage.repository.configuredQueue(queue);
+    expect(configured).toMatchObject({ settings: DEFAULT_SETTINGS, status: 'ACTIVE', statusReason: '' });
   });
 
   it('are found by name and namespace, at the place they were asked for', async () => {
@@ -41,8 +36,9 @@ describe('queues', () => {
 
   it('that are there stay as they are', async () => {
     await stage.sql`update stint.queue set max_attempts = 3, non_retryable_codes = ${['a,"b\\', 'NULL', '']} where id = ${queue.id}`;
-    const [again] = await stage.repository.createQueues([queue]);
-    expect(again).toEqual({ ...queue, retry: { ...queue.retry, maxAttempts: 3, nonRetryableCodes: ['a,"b\\', 'NULL', ''] } });
+    expect(await stage.repository.createQueues([queue])).toEqual([queue]);
+    const { settings } = (await stage.repository.configuredQueue(queue)) ?? {};
+    expect(settings?.retry).toMatchObject({ maxAttempts: 3, nonRetryableCodes: ['a,"b\\', 'NULL', ''] });
   });
 });
 

@@ -37,8 +37,8 @@ async function rows() {
 }
 
 async function finish(): Promise<void> {
-  const [held] = await service.claim([queue], [slot()]);
-  const [one] = held ?? [];
+  const { jobs } = await service.claim([queue], [slot()]);
+  const [one] = jobs.flat();
   if (one === undefined) throw new Error('nothing was claimed');
   await service.ackMany([{ token: tokenOf(one), result: new Uint8Array(), contentType: '' }]);
 }

@@ -34,7 +34,7 @@ describe('a claim', () => {
       slot({ workerId: 'b', maxJobs: 3, startOnClaim: false }),
       slot({ workerId: 'c', maxJobs: 4 }),
     ];
-    const given = await stage.repository.claim([queue], slots);
+    const { jobs: given } = await stage.repository.claim([queue], slots);
     expect(given.map(idsOf)).toEqual([ids.slice(0, 2), ids.slice(2, 5), ids.slice(5)]);
     expect(given.flat().map(({ job }) => `${job.workerId} ${job.state}`)).toEqual([
       'a RUNNING',
@@ -57,7 +57,7 @@ describe('a claim', () => {
   });
 
   it('of an empty queue is empty', async () => {
-    expect(await stage.repository.claim([queue], [slot(), slot()])).toEqual([[], []]);
+    expect(await stage.repository.claim([queue], [slot(), slot()])).toEqual({ jobs: [[], []], limits: [] });
   });
 
   it('raises the fence with every claim of a job, and the attempt too', async () => {

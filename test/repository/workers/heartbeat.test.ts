@@ -34,7 +34,7 @@ describe('a heartbeat', () => {
     stage.clock.advance(5_000);
     const expiresAt = stage.now + 7_000_000;
     expect(await stage.repository.heartbeatMany([beat(held)])).toEqual([
-      { kind: 'renewed', expiresAt, ttlMs: 7_000, cancelDeadline: null },
+      { kind: 'renewed', expiresAt, ttlMs: 7_000, cancelDeadline: null, draining: false },
     ]);
     expect(await stage.job(held.job.jobId)).toEqual({ ...held.job, leaseExpiresAt: expiresAt });
   });

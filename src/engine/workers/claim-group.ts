@@ -1,0 +1,56 @@
+/** Claims that wait for the same queues. */
+import { randomUUID } from 'node:crypto';
+import type { QueueName } from '../../domain/queue.ts';
+import type { Claim, Claimed } from '../engine.ts';
+import type { QueueLimit } from '../ports/queues.ts';
+import type { ClaimSlot } from '../ports/repository.ts';
+
+export interface Waiter {
+  readonly claim: Claim;
+  readonly group: Group;
+  readonly resolve: (claimed: Claimed) => void;
+  readonly reject: (error: unknown) => void;
+  /** Rises with each claim that parks: a look serves who came before it. */
+  readonly arrival: number;
+  /** True while a statement may be giving it jobs. */
+  served: boolean;
+  /** Its time is up, or it only wanted one look: answered after the next statement at the latest. */
+  leaving: boolean;
+  /** Its caller is gone: what it is given goes back. */
+  gone: boolean;
+  /** Its caller asks again: what it is given is found by the repetition, which is told once it is answered. */
+  superseded: boolean;
+  readonly onAnswered: (() => void)[];
+}
+
+export interface Group {
+  readonly key: string;
+  readonly names: readonly QueueName[];
+  readonly waiters: Set<Waiter>;
+  running: boolean;
+  wanted: boolean;
+  recheck: NodeJS.Timeout | null;
+  /** What the last look found to limit its queues. */
+  limits: readonly QueueLimit[];
+  /** Queues that have fewer jobs in flight than the look under way may have seen. */
+  readonly freed: Set<string>;
+}
+
+export function newWaiter(told: Pick<Waiter, 'claim' | 'group' | 'resolve' | 'reject' | 'arrival'>): Waiter {
+  return { ...told, served: false, leaving: told.claim.waitMs === 0, gone: false, superseded: false, onAnswered: [] };
+}
+
+export function slotOf({ claim }: Waiter): ClaimSlot {
+  return {
+    workerId: claim.workerId,
+    maxJobs: claim.maxJobs,
+    leaseDurationMs: claim.leaseDurationMs,
+    startOnClaim: claim.startOnClaim,
+    requestId: claim.requestId,
+    secret: randomUUID(),
+  };
+}
+
+export function requestKey({ namespace, workerId, requestId }: Claim): string {
+  return JSON.stringify([namespace, workerId, requestId]);
+}
