@@ -56,7 +56,7 @@ const isFree = sql`coalesce(m.expires_at <= c.now, false)
  * holds its key again, unless another live job does. Where a life is named, only that one is followed by another. Whoever asks for the
  * new life, the dead letter of the old one is replayed by it.
  */
-const retryStatement = statement<OperateParam | 'lives' | 'reasons'>(
+const retryStatement = statement<OperateParam | 'lives' | 'reasons' | 'gates'>(
   'retry',
   sql`with ${clock},
   i as materialized (
@@ -80,7 +80,8 @@ const retryStatement = statement<OperateParam | 'lives' | 'reasons'>(
     select q.id, q.namespace, q.name, ${isDraining} as draining, gl.max_queued, ${queued} as depth, ${room} as room, ${drainRate} as rate
       from (select distinct queue_id as id from found) t cross join c
       cross join lateral (select * from stint.queue where shard = ${shard} and id = t.id offset 0) q
-      left join stint.gate gl on gl.shard = ${shard} and gl.queue_id = q.id),
+      left join stint.gate gl on gl.shard = ${shard} and gl.queue_id = q.id
+     where gl.queue_id is null or gl.queue_id = any(${param('gates')}::int[])),
   ended as materialized (
     select p.* from (
         select f.*, row_number() over (partition by f.queue_id order by f.job) as place from found f where f.key is null or f.turn = 1) p
@@ -130,6 +131,8 @@ export async function retryEach(
   const rows = await run(retryStatement, {
     now,
     ...values,
+    // A gate that was opened since is not locked: a job of its queue is left for the next round.
+    gates: plainArray(gates),
     lives: plainArray(items.map(({ item }) => item.life)),
     reasons: textArray(items.map(({ item }) => item.reason)),
   });
