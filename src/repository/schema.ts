@@ -145,7 +145,7 @@ export const audit = stint.table(
   {
     shard: smallint('shard').notNull(),
     namespace: text('namespace').notNull(),
-    n: int8('n').generatedAlwaysAsIdentity().notNull(),
+    n: int8('n').generatedByDefaultAsIdentity().notNull(),
     at: instant('at').notNull(),
     /** Empty: of the whole namespace. */
     queue: text('queue').notNull(),
