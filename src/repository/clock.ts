@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import type { Queue } from '../domain/queue.ts';
 import type { Clock } from '../engine/ports/clock.ts';
 import { plainArray } from './array.ts';
@@ -15,8 +15,15 @@ export const clock = sql`c as materialized (
  * The same for a statement that names queues by their ids, which were found in `epochs`: in another history of the database
  * they are other queues, and the statement is refused (ST002).
  */
-export const clockOfQueues = sql`c as materialized (
-  select coalesce(${param('now')}::timestamptz, clock_timestamp()) as now, stint.expect_epoch(${shard}, ${param('epochs')}::int[]) as epoch)`;
+export const clockOfQueues = clockOfQueuesFrom(sql``);
+
+/** The same, read once the gates `gl` are locked: what is done at that instant comes after all that was done under the lock before. */
+export const clockBehindGates = clockOfQueuesFrom(sql` from (select count(*) from gl) g`);
+
+function clockOfQueuesFrom(source: SQL): SQL {
+  return sql`c as materialized (
+  select coalesce(${param('now')}::timestamptz, clock_timestamp()) as now, stint.expect_epoch(${shard}, ${param('epochs')}::int[]) as epoch${source})`;
+}
 
 /** The distinct epochs that the ids of these queues are of. */
 export function epochsOf(queues: readonly Queue[]): string {

@@ -13,7 +13,7 @@ import { MODE_CODES, STATUS_CODES, type Queue } from '../../domain/queue.ts';
 import type { QueueLimit } from '../../engine/ports/queues.ts';
 import type { ClaimedJob, ClaimSlot, Given } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
-import { clockOfQueues, epochsOf } from '../clock.ts';
+import { clockBehindGates, epochsOf } from '../clock.ts';
 import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
 import type { Run } from '../database.ts';
 import { bucketLevel, counted, lockedGates } from '../gates.ts';
@@ -29,8 +29,7 @@ const ROOM_BYTES = LIMITS.responseBytes - LIMITS.payloadBytes;
  * What each queue gives just now: `most` jobs, none where `limiter` says why. Gates are locked first, so a bound is never passed; what
  * lies behind it is not read. The namespace of all the queues is one.
  */
-const openQueues = sql`${lockedGates(sql`${param('queueIds')}::int[]`)},
-  open as materialized (
+const openQueues = sql`open as materialized (
     select o.*, case when o.limiter is null
         then least(${param('wanted')}::int, o.max_in_flight - o.in_flight, floor(o.level)::int) else 0 end as most
       from (
@@ -73,7 +72,7 @@ const shareOfMany = sql`share as materialized (
    group by w.queue_id order by w.queue_id)`;
 
 function claimText(share: SQL): SQL {
-  return sql`with ${clockOfQueues}, ${openQueues}, ${share},
+  return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${openQueues}, ${share},
   picked as materialized (
     select x.* from share s cross join lateral (
       select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
