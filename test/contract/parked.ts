@@ -20,13 +20,16 @@ export async function parked(one: Scene, request: Parameters<Scene['claim']>[0] 
     while (!(await reading.next()).events.some((event) => event.jobId === jobId));
   };
   await untilRead();
-  const answer = one.claim({ wait: seconds(4), ...request }).finally(() => reading.cancel());
+  const claimed = one.claim({ wait: seconds(4), ...request });
   // Who fails before it is awaited is heard of all the same.
-  answer.catch(() => undefined);
+  claimed.catch(() => undefined);
   // Behind it on the same connection: the claim has arrived before this is answered.
   await stint.getServerInfo({});
   await untilRead();
   // What woke it meanwhile had its turn at the database.
   await stint.getServerInfo({});
+  // Read on until then: the service hears of what others commit.
+  const answer = claimed.finally(() => reading.cancel());
+  answer.catch(() => undefined);
   return { answer };
 }

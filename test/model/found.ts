@@ -38,6 +38,13 @@ export const FOUND: readonly (readonly [string, readonly ModelCommand[]])[] = [
     ],
   ],
   [
+    'is retried when it has waited past its time and nobody has swept it: behind what came meanwhile',
+    [
+      enqueue(0, { ...job, timeouts: { ...NO_TIMEOUTS, scheduleToCloseMs: 5_000 } }),
+      ...[advance(6_000), enqueue(0, job), retry(0, theJob, '')],
+    ],
+  ],
+  [
     'is abandoned when its lease has ended and nobody has swept it',
     [enqueue(0, job), claim(0, held), advance(36_000), requestAbandon(1, theJob, 'gone')],
   ],

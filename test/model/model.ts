@@ -118,7 +118,7 @@ export class Model {
     const last = decision.events.at(-1);
     if (last?.type === 'updated') job.priority = last.change.priority ?? job.priority;
     // A release without delay keeps the position of the claim, and an update of a READY job its own.
-    const keeps = last?.type === 'released' || before.state === 'READY';
+    const keeps = last?.type === 'released' || (last?.type === 'updated' && before.state === 'READY');
     if (last !== undefined && job.token.state === 'READY' && !keeps) job.position = this.#draw();
     if (last?.type === 'retried' && job.spec.idempotency !== null) this.#retakeKey(job, job.spec.idempotency.key);
     return decision;
