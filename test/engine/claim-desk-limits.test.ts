@@ -42,6 +42,12 @@ describe('a claim that finds nothing is told', () => {
     ['EMPTY where no place is left and no job waits for one', ['q'], [{ ...FULL, ready: false }], 'EMPTY'],
     ['PAUSED where the queue is stopped', ['q'], [limit('STATUS')], 'PAUSED'],
     [
+      'PAUSED where one is stopped and the other does not answer a claim',
+      ['q', 'r'],
+      [limit('STATUS'), limit('MODE', { queue: 'r' })],
+      'PAUSED',
+    ],
+    [
       'PAUSED where all of its queues are stopped',
       ['a', 'b'],
       [limit('STATUS', { queue: 'a' }), limit('STATUS', { queue: 'b' })],

@@ -14,8 +14,8 @@ export function opensInMs({ limits }: Limited, atMostMs: number): number {
   return Math.min(atMostMs, ...limits.map(({ openInMs }) => openInMs ?? atMostMs));
 }
 
-export function isEvery({ names, limits }: Limited, limiter: QueueLimit['limiter']): boolean {
-  return limits.filter((limit) => limit.limiter === limiter).length === names.length;
+export function isEvery({ names, limits }: Limited, ...limiters: readonly QueueLimit['limiter'][]): boolean {
+  return limits.filter(({ limiter }) => limiters.includes(limiter)).length === names.length;
 }
 
 /** Whether a place in flight of this queue is what its claims wait for. */
@@ -25,5 +25,5 @@ export function waitsForPlace({ limits }: Limited, name: string): boolean {
 
 export function nothingFrom(limited: Limited): Claimed {
   const isHeldBack = limited.limits.some(({ limiter, ready }) => ready && (limiter === 'MAX_IN_FLIGHT' || limiter === 'RATE'));
-  return { jobs: [], decision: isHeldBack ? 'BACKPRESSURE' : isEvery(limited, 'STATUS') ? 'PAUSED' : 'EMPTY' };
+  return { jobs: [], decision: isHeldBack ? 'BACKPRESSURE' : isEvery(limited, 'STATUS', 'MODE') ? 'PAUSED' : 'EMPTY' };
 }

@@ -32,7 +32,7 @@ import { createQueues } from './resolve-queues.ts';
 const waitForWritersStatement = statement<never>('wait-for-writers', sql`lock table only stint.journal in share row exclusive mode`);
 const waitForClaimsStatement = statement<never>('wait-for-claims', sql`lock table only stint.lease in share row exclusive mode`);
 
-/** Begins with what is there. The bucket is full: who sets a limit does not stop what runs. */
+/** Begins with what is there, and with no bound. */
 const openGateStatement = statement<'now' | 'queueId'>(
   'open-gate',
   sql`with ${clock}
@@ -191,13 +191,19 @@ async function adjustGate(run: Run, now: string | null, queueId: number, setting
 async function deadLetterQueue(run: Run, { namespace, name }: QueueName, target: string): Promise<number | null> {
   if (target === '') return null;
   const [made] = await createQueues(run, [{ namespace, name: target }]);
-  // Each is locked on the way, so that of two who would close a circle together one comes second.
-  for (let next = target; next !== ''; next = (await lockQueue(run, { namespace, name: next }))?.queue.settings.deadLetterQueue ?? '') {
+  const met = new Set<string>();
+  // Each is locked on the way, so that of two who would close a circle together one comes second. A circle that others made ends it too.
+  for (let next = target; next !== '' && !met.has(next); next = await followingQueue(run, { namespace, name: next })) {
+    met.add(next);
     if (next !== name) continue;
     const description = target === name ? 'must be another queue' : 'leads back to this queue';
     throw new Refused({ kind: 'invalid_field', violations: [{ field: 'queue.dead_letter.queue', description }] });
   }
   return made?.id ?? null;
+}
+
+async function followingQueue(run: Run, name: QueueName): Promise<string> {
+  return (await lockQueue(run, name))?.queue.settings.deadLetterQueue ?? '';
 }
 
 async function readBack(run: Run, name: QueueName): Promise<ConfiguredQueue> {

@@ -80,6 +80,15 @@ describe('who configures a queue that another configures', () => {
   });
 });
 
+describe('a way of dead letters that goes round already', () => {
+  it('is led into by a third queue, and is walked once', { timeout: 10_000 }, async () => {
+    const [x, y] = [await stage.queue({ namespace, name: 'x' }), await stage.queue({ namespace, name: 'y' })];
+    await stage.sql`update stint.queue set dead_letter_queue_id = ${y.id} where id = ${x.id}`;
+    await stage.sql`update stint.queue set dead_letter_queue_id = ${x.id} where id = ${y.id}`;
+    expect(await one.putQueue(item('z', { deadLetterQueue: 'x' }))).toMatchObject({ kind: 'done' });
+  });
+});
+
 describe('a change that is refused', () => {
   it('leaves no queue, no record and no answer behind', async () => {
     const request = { requestId: 'r-1', digest: Buffer.alloc(32) };
