@@ -2,16 +2,21 @@
 import type { Load } from './messages.ts';
 
 /**
- * `service`: the service as it is. `bounded`: the same, on a queue whose bounds are never reached, so that its gate is kept. `ungrouped`:
- * the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine, over one
+ * `service`: the service as it is. `bounded`: the same, on a queue whose bounds are never reached, so that its gate is kept. `fair`: the same,
+ * with jobs of a hundred fairness keys in turn. `ungrouped`: the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine, over one
  * and two connections.
  */
-export type Variant = 'service' | 'bounded' | 'ungrouped' | 'raw-1' | 'raw-2';
+export type Variant = 'service' | 'bounded' | 'fair' | 'ungrouped' | 'raw-1' | 'raw-2';
 
 /** Which of the services a variant speaks to; null: none. */
 export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
   if (variant === 'raw-1' || variant === 'raw-2') return null;
   return variant === 'ungrouped' ? 'ungrouped' : 'service';
+}
+
+/** Fairness keys of the jobs; 0: they have none. */
+export function keysOf(variant: Variant): number {
+  return variant === 'fair' ? 100 : 0;
 }
 
 export interface Cell {
@@ -24,12 +29,15 @@ export interface Cell {
   readonly variants: readonly Variant[];
   /** Jobs a second that are laid in before the measurement, in the first round: later ones know the rate. Default: none. */
   readonly backlogPerSecond?: number;
+  /** Queues over which the jobs are spread, all of them named in each claim. Default: 1. */
+  readonly queues?: number;
   /** Callers of whole unary lifecycles beside it, on another queue. */
   readonly besideCallers?: number;
 }
 
 const GROUPING: readonly Variant[] = ['service', 'ungrouped'];
 const BOUNDED: readonly Variant[] = ['service', 'bounded'];
+const FAIR: readonly Variant[] = ['service', 'fair'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
 
 export const cells: readonly Cell[] = [
@@ -46,6 +54,13 @@ export const cells: readonly Cell[] = [
   { name: 'lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: PIPELINES },
   { name: 'bounded-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: BOUNDED },
   { name: 'bounded-lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: BOUNDED },
+  { name: 'fair-enqueue-64', load: 'enqueue', batch: 1, callers: 64, variants: FAIR },
+  { name: 'fair-enqueue-batch', load: 'enqueue', batch: 100, callers: 4, variants: FAIR },
+  { name: 'fair-claim-settle-batch', load: 'claim-settle', batch: 100, callers: 4, variants: FAIR, backlogPerSecond: 15_000 },
+  { name: 'fair-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: FAIR },
+  { name: 'claim-queues-1', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 1 },
+  { name: 'claim-queues-10', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 10 },
+  { name: 'claim-queues-1000', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 4_000, queues: 1_000 },
   { name: 'start-latency-idle', load: 'probe', batch: 1, callers: 1, variants: ['service'] },
   { name: 'start-latency-loaded', load: 'probe', batch: 1, callers: 1, variants: ['service'], besideCallers: 16 },
 ];

@@ -7,20 +7,23 @@ import { DATABASE_CLOCK } from '../src/engine/ports/clock.ts';
 import type { EnqueueItem } from '../src/engine/ports/repository.ts';
 import { openStore } from '../src/repository/store.ts';
 import { CONTENT_TYPE, JOB_TYPE, LEASE_MS, PAYLOAD, RESULT, WORKER_ID } from './payload.ts';
-import type { Route } from './route.ts';
+import type { Place } from './messages.ts';
+import { queuesOf, type Route, turningKeys } from './route.ts';
 
 /** The statements of the service as they are, each call one of them: no gRPC, no engine. A claim does not wait. */
-export async function databaseRoute(url: string, queueName: string, batch: number): Promise<Route> {
-  const store = await openStore({ url, clock: DATABASE_CLOCK, random: Math.random });
+export async function databaseRoute({ target, batch, keys, ...place }: Place): Promise<Route> {
+  const store = await openStore({ url: target, clock: DATABASE_CLOCK, random: Math.random });
   const { repository } = store;
   await repository.ensurePartitions();
   const mint = new JobIdMint();
   mint.setDatabaseTime(await repository.databaseTime());
-  const [queue] = await repository.createQueues([{ namespace: 'default', name: queueName }]);
-  if (queue === undefined) throw new Error('a queue was not made');
+  const queues = await repository.createQueues(queuesOf(place).map((name) => ({ namespace: 'default', name })));
+  const nextKey = turningKeys(keys);
+  let turn = 0;
+  const nextItem = () => itemOf(queues[(turn += 1) % queues.length], mint, nextKey());
   return {
     enqueue: async () => {
-      const outcomes = await repository.enqueueMany(Array.from({ length: batch }, () => itemOf(queue, mint)));
+      const outcomes = await repository.enqueueMany(Array.from({ length: batch }, nextItem));
       if (outcomes.some(({ kind }) => kind !== 'enqueued')) throw new Error('a job was not enqueued');
     },
     claim: async () => {
@@ -32,7 +35,7 @@ export async function databaseRoute(url: string, queueName: string, batch: numbe
         requestId: null,
         secret: randomUUID(),
       };
-      const given = await repository.claim([queue], [slot]);
+      const given = await repository.claim(queues, [slot]);
       return given.jobs.flat().map(({ lease }) => lease.leaseToken);
     },
     settle: async (tokens) => {
@@ -46,7 +49,8 @@ export async function databaseRoute(url: string, queueName: string, batch: numbe
   };
 }
 
-function itemOf(queue: EnqueueItem['queue'], mint: JobIdMint): EnqueueItem {
+function itemOf(queue: EnqueueItem['queue'] | undefined, mint: JobIdMint, fairnessKey: string): EnqueueItem {
+  if (queue === undefined) throw new Error('a queue was not made');
   const spec: EnqueueItem['spec'] = {
     queue: queue.name,
     type: JOB_TYPE,
@@ -59,8 +63,10 @@ function itemOf(queue: EnqueueItem['queue'], mint: JobIdMint): EnqueueItem {
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
+    concurrencyKey: '',
     timeouts: NO_TIMEOUTS,
     disposition: 'RERUNNABLE' as const,
+    fairnessKey,
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
   };
   return { queue, spec, jobId: mint.mint(), digest: contentDigest(spec) };

@@ -4,7 +4,8 @@ import { AckRequest, ClaimRequest, SettlementOutcome, SettleRequest, WorkerServi
 import { call } from '../examples/call.ts';
 import { durationOfMs } from '../examples/duration.ts';
 import { CONTENT_TYPE, JOB_TYPE, LEASE_MS, PAYLOAD, RESULT, WORKER_ID } from './payload.ts';
-import type { Route } from './route.ts';
+import type { Place } from './messages.ts';
+import { queuesOf, type Route, turningKeys } from './route.ts';
 
 /** Longer than any call takes under load, shorter than anyone watches a bench that hangs. */
 const bounds = { deadlineMs: 30_000 };
@@ -12,15 +13,17 @@ const bounds = { deadlineMs: 30_000 };
 const ack = { result: RESULT, contentType: CONTENT_TYPE };
 
 /** As a client does it: unary calls for a batch of one, batch calls otherwise; all over one connection a process. */
-export function grpcRoute(target: string, queue: string, batch: number): Promise<Route> {
+export function grpcRoute({ target, batch, keys, ...place }: Place): Promise<Route> {
+  const queues = queuesOf(place);
   const jobs = new JobServiceClient(target, credentials.createInsecure());
   const workers = new WorkerServiceClient(target, credentials.createInsecure());
+  const jobOf = jobsOf(queues, turningKeys(keys));
   return Promise.resolve({
-    enqueue: batch === 1 ? enqueueOne(jobs, queue) : enqueueBatch(jobs, queue, batch),
+    enqueue: batch === 1 ? enqueueOne(jobs, jobOf) : enqueueBatch(jobs, jobOf, batch),
     claim: async (waitMs) => {
       const wish = {
         workerId: WORKER_ID,
-        queues: [queue],
+        queues: [...queues],
         maxJobs: batch,
         wait: durationOfMs(waitMs),
         leaseDuration: durationOfMs(LEASE_MS),
@@ -36,18 +39,28 @@ export function grpcRoute(target: string, queue: string, batch: number): Promise
   });
 }
 
-const jobOf = (queue: string) => ({ queue, type: JOB_TYPE, payload: PAYLOAD, contentType: CONTENT_TYPE });
+const jobsOf = (queues: readonly string[], nextKey: () => string) => {
+  let turn = 0;
+  return () => ({
+    queue: queues[(turn += 1) % queues.length] ?? '',
+    type: JOB_TYPE,
+    payload: PAYLOAD,
+    contentType: CONTENT_TYPE,
+    fairnessKey: nextKey(),
+  });
+};
 
-function enqueueOne(jobs: JobServiceClient, queue: string): () => Promise<void> {
-  const request = EnqueueRequest.fromPartial({ job: jobOf(queue) });
+type JobOf = ReturnType<typeof jobsOf>;
+
+function enqueueOne(jobs: JobServiceClient, jobOf: JobOf): () => Promise<void> {
   return async () => {
-    await call(jobs.enqueue.bind(jobs), request, bounds);
+    await call(jobs.enqueue.bind(jobs), EnqueueRequest.fromPartial({ job: jobOf() }), bounds);
   };
 }
 
-function enqueueBatch(jobs: JobServiceClient, queue: string, batch: number): () => Promise<void> {
-  const request = EnqueueBatchRequest.fromPartial({ jobs: Array.from({ length: batch }, () => jobOf(queue)) });
+function enqueueBatch(jobs: JobServiceClient, jobOf: JobOf, batch: number): () => Promise<void> {
   return async () => {
+    const request = EnqueueBatchRequest.fromPartial({ jobs: Array.from({ length: batch }, jobOf) });
     const { results } = await call(jobs.enqueueBatch.bind(jobs), request, bounds);
     expectAll(results, ({ result }) => result?.$case === 'job');
   };

@@ -1,12 +1,12 @@
 /** The inside of a load process: takes requests from the bench, one after the other, until the bench is gone. */
 import { LoadRun } from './load-run.ts';
-import { numbered, type Request } from './messages.ts';
+import { numbered, type Place, type Request } from './messages.ts';
 import { type Route, turnOf } from './route.ts';
 
-export type RouteOf = (target: string, queue: string, batch: number) => Promise<Route>;
+export type RouteOf = (place: Place) => Promise<Route>;
 
-/** Calls in flight while jobs are laid in. */
-const FILLERS = 2;
+/** Calls in flight while jobs are laid in; jobs of the same fairness keys would only wait for each other. */
+const fillersOf = ({ keys }: Place) => (keys === 0 ? 2 : 1);
 
 export function serveLoads(routeOf: RouteOf): void {
   let running: { readonly route: Route; readonly run: LoadRun } | null = null;
@@ -16,8 +16,8 @@ export function serveLoads(routeOf: RouteOf): void {
       case 'fill':
         return fill(routeOf, request);
       case 'start': {
-        const { load, target, queue, batch, callers } = request.task;
-        const route = await routeOf(target, queue, batch);
+        const { load, batch, callers } = request.task;
+        const route = await routeOf(request.task);
         running = { route, run: new LoadRun(callers, turnOf(load, route, batch)) };
         return null;
       }
@@ -49,13 +49,13 @@ export function serveUntilAlone(beforeExit: () => Promise<void> = () => Promise.
   process.once('disconnect', () => void beforeExit().finally(() => process.exit()));
 }
 
-async function fill(routeOf: RouteOf, { target, queue, batch, calls }: Extract<Request, { kind: 'fill' }>): Promise<null> {
-  const route = await routeOf(target, queue, batch);
-  let left = calls;
+async function fill(routeOf: RouteOf, request: Extract<Request, { kind: 'fill' }>): Promise<null> {
+  const route = await routeOf(request);
+  let left = request.calls;
   const work = async () => {
     for (; left > 0; left -= 1) await route.enqueue();
   };
-  await Promise.all(Array.from({ length: FILLERS }, work));
+  await Promise.all(Array.from({ length: fillersOf(request) }, work));
   await route.close();
   return null;
 }

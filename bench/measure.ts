@@ -3,7 +3,7 @@ import type { BenchProcess } from './bench-process.ts';
 import { credentials } from '@grpc/grpc-js';
 import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
 import { call } from '../examples/call.ts';
-import { type Cell, serviceOf, type Variant } from './cells.ts';
+import { type Cell, serviceOf, type Variant, keysOf } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
 import type { Stage } from './stage.ts';
@@ -77,7 +77,16 @@ export class Meter {
     const queue = `bench-${(this.#queues += 1)}`;
     const { pipeline } = this.#stage;
     const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
-    if (calls > 0) await pipeline.ask({ kind: 'fill', target: this.#stage.databaseOf(variant), queue, batch: FILL_BATCH, calls });
+    if (calls > 0)
+      await pipeline.ask({
+        kind: 'fill',
+        target: this.#stage.databaseOf(variant),
+        queue,
+        queues: cell.queues,
+        batch: FILL_BATCH,
+        keys: keysOf(variant),
+        calls,
+      });
     if (variant === 'bounded') await this.#bound(queue);
     const main = this.#assign(cell, variant, queue);
     const beside = cell.besideCallers === undefined ? [] : this.#assignBeside(cell.besideCallers, variant, `${queue}-beside`);
@@ -97,14 +106,22 @@ export class Meter {
     }
   }
 
-  #assign({ load, batch, callers }: Cell, variant: Variant, queue: string): readonly Assignment[] {
+  #assign({ load, batch, callers, queues }: Cell, variant: Variant, queue: string): readonly Assignment[] {
     const { services, pipeline, probe, clients, databaseOf } = this.#stage;
     if (serviceOf(variant) === null) {
       const connections = variant === 'raw-1' ? 1 : 2;
-      return [{ process: pipeline, task: { load, target: databaseOf(variant), queue, batch, callers: connections } }];
+      return [{ process: pipeline, task: { load, target: databaseOf(variant), queue, queues, batch, keys: 0, callers: connections } }];
     }
     const target = services[serviceOf(variant) ?? 'service'].address;
-    return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({ load, target, queue, batch, callers: some }));
+    return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({
+      load,
+      target,
+      queue,
+      queues,
+      batch,
+      keys: keysOf(variant),
+      callers: some,
+    }));
   }
 
   /** So wide that nothing ever meets them. */
@@ -117,7 +134,7 @@ export class Meter {
 
   #assignBeside(callers: number, variant: Variant, queue: string): readonly Assignment[] {
     const target = this.#stage.services[serviceOf(variant) ?? 'service'].address;
-    return spreadOver(this.#stage.clients, callers, (some) => ({ load: 'lifecycle', target, queue, batch: 1, callers: some }));
+    return spreadOver(this.#stage.clients, callers, (some) => ({ load: 'lifecycle', target, queue, batch: 1, keys: 0, callers: some }));
   }
 
   async #sample(variant: Variant, assignments: readonly Assignment[]): Promise<Sample> {

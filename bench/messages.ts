@@ -8,9 +8,16 @@ const place = {
   /** Where the work goes: host:port of a service, or the URL of a database. */
   target: z.string(),
   queue: z.string(),
+  /** Over so many queues of that name the jobs are spread, and each claim names them all. */
+  queues: z.int().optional(),
   /** Jobs of one call. */
   batch: z.int(),
+  /** Fairness keys that the jobs have in turn; 0: they have none. */
+  keys: z.int(),
 };
+
+/** Where the work goes, and of what size. */
+export type Place = z.infer<z.ZodObject<typeof place>>;
 
 const task = z.object({ ...place, load: z.enum(LOADS), callers: z.int() });
 export type Task = z.infer<typeof task>;

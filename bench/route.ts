@@ -11,6 +11,17 @@ export interface Route {
   close(): Promise<void>;
 }
 
+/** The queues that jobs are spread over. */
+export function queuesOf({ queue, queues = 1 }: { readonly queue: string; readonly queues?: number | undefined }): readonly string[] {
+  return queues === 1 ? [queue] : Array.from({ length: queues }, (_, index) => `${queue}-${index}`);
+}
+
+/** The keys of job after job: so many in turn, or none at all. */
+export function turningKeys(keys: number): () => string {
+  let turn = 0;
+  return () => (keys === 0 ? '' : `key-${(turn += 1) % keys}`);
+}
+
 /** What one turn of a caller did. No jobs: the backlog ran dry. */
 export interface Turn {
   readonly jobs: number;

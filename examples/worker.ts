@@ -78,7 +78,7 @@ async function work(lease: HeldLease): Promise<Settlement | null> {
   } catch (error) {
     if (!lease.isLive) return null;
     const failure = { code: 'file.unreadable', message: String(error), details: '', kind: FailureKind.RETRYABLE };
-    return { leaseToken, action: { $case: 'fail', fail: { failure, retryAfter: undefined } } };
+    return { leaseToken, action: { $case: 'fail', fail: { failure, retryAfter: undefined, throttleUntil: undefined } } };
   }
 }
 

@@ -29,7 +29,7 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Tests play their own time; production leaves it to the database. */
@@ -40,7 +40,11 @@ export interface AppOptions {
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine }: AppOptions): Promise<App> {
-  const store = await openStore({ url: databaseUrl, clock, random: Math.random });
+  const { journalRetentionDays } = config;
+  const store = await openStore({
+    ...{ url: databaseUrl, clock, random: Math.random },
+    ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
+  });
   let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
     logger.warn({ err: error, what }, 'background work failed, and will be tried again');

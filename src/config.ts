@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
+import { JOURNAL_RETENTION_DAYS } from './domain/retention.ts';
 
 /** What the service is told from outside, checked. Nothing else of the environment is read. */
 export interface Config {
@@ -9,6 +10,8 @@ export interface Config {
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly logLevel: LogLevel;
+  /** How long the log of events is kept. */
+  readonly journalRetentionDays: number;
 }
 
 export interface Address {
@@ -41,12 +44,21 @@ const databaseUrl = z
   .refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database')
   .nullable();
 
+const { min, max } = JOURNAL_RETENTION_DAYS;
+
+const retentionDays = z
+  .string()
+  .regex(/^\d{1,4}$/, `must be a whole number of days from ${min} to ${max}`)
+  .transform(Number)
+  .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
   DATABASE_URL: databaseUrl.default(null),
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
+  STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
 });
 
 const knownNames = Object.keys(settings.shape);
@@ -67,6 +79,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     databaseUrl: parsed.data.DATABASE_URL,
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
+    journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
   };
   if (!isSamePort(config.listen, config.adminListen)) return { kind: 'config', config };
   return { kind: 'refused', problems: [`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`] };

@@ -20,6 +20,7 @@ describe('the configuration', () => {
       databaseUrl: null,
       dataDir: '.stint',
       logLevel: 'info',
+      journalRetentionDays: 7,
     });
   });
 
@@ -30,6 +31,7 @@ describe('the configuration', () => {
       DATABASE_URL: 'postgres://u:p@db.example:5433/stint?sslmode=require',
       STINT_DATA_DIR: '/var/lib/stint',
       STINT_LOG_LEVEL: 'debug',
+      STINT_JOURNAL_RETENTION_DAYS: '30',
     });
     expect(config).toEqual({
       listen: { host: '0.0.0.0', port: 1 },
@@ -37,7 +39,14 @@ describe('the configuration', () => {
       databaseUrl: 'postgres://u:p@db.example:5433/stint?sslmode=require',
       dataDir: '/var/lib/stint',
       logLevel: 'debug',
+      journalRetentionDays: 30,
     });
+  });
+
+  it.each(['1', '0', '-7', '7d', '2.5', '3651', '00007', ' 7'])('refuses to keep the log for %j days', (days) => {
+    expect(problems({ STINT_JOURNAL_RETENTION_DAYS: days })).toEqual([
+      'STINT_JOURNAL_RETENTION_DAYS must be a whole number of days from 2 to 3650',
+    ]);
   });
 
   it('takes a name set to nothing for not set', () => {

@@ -30,10 +30,18 @@ export const CUSTOM_EVENT_TYPE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /** What an event tells besides its envelope; one shape for each type that has something to tell. */
 export type EventDetail =
-  | { readonly type: 'enqueued'; readonly jobType: string; readonly priority: number; readonly runAt: Micros | null }
-  | { readonly type: 'released'; readonly runAt: Micros | null }
+  /** `blocked` here and below: it has to wait for a slot of its concurrency key. */
+  | {
+      readonly type: 'enqueued';
+      readonly jobType: string;
+      readonly priority: number;
+      readonly runAt: Micros | null;
+      readonly blocked?: true;
+    }
+  | { readonly type: 'released'; readonly runAt: Micros | null; readonly blocked?: true }
   | { readonly type: 'retry_scheduled'; readonly failure: Failure; readonly retryAt: Micros; readonly nextAttempt: number }
-  | { readonly type: 'suspended' | 'resumed' | 'retried'; readonly reason: string }
+  | { readonly type: 'suspended'; readonly reason: string }
+  | { readonly type: 'resumed' | 'retried'; readonly reason: string; readonly blocked?: true }
   | {
       readonly type: 'cancel_requested';
       readonly reason: string;
@@ -46,7 +54,8 @@ export type EventDetail =
   | { readonly type: 'failed'; readonly failure: Failure; readonly deadLettered: boolean; readonly evidence: Evidence | null }
   | { readonly type: 'cancelled'; readonly reason: string; readonly evidence: Evidence | null }
   | { readonly type: 'abandoned'; readonly reason: string; readonly failure: Failure }
-  | { readonly type: 'ready' | 'claimed' | 'started' };
+  | { readonly type: 'ready'; readonly blocked?: true }
+  | { readonly type: 'claimed' | 'started' };
 
 export type HeldState = 'LEASED' | 'RUNNING';
 
@@ -96,12 +105,13 @@ export function eventBytes({ detail }: JobEvent): number {
 export function stateAfter(detail: EventDetail): JobState {
   switch (detail.type) {
     case 'enqueued':
+      return detail.runAt !== null ? 'SCHEDULED' : detail.blocked === true ? 'BLOCKED' : 'READY';
     case 'released':
-      return detail.runAt === null ? 'READY' : 'SCHEDULED';
+      return detail.runAt !== null ? 'SCHEDULED' : detail.blocked === true ? 'BLOCKED' : 'READY';
     case 'ready':
     case 'resumed':
     case 'retried':
-      return 'READY';
+      return detail.blocked === true ? 'BLOCKED' : 'READY';
     case 'suspended':
       return 'SUSPENDED';
     case 'cancel_requested':

@@ -14,7 +14,7 @@ export interface Folded {
 
 export interface Violation {
   /** The promise that is broken, as docs/guarantees.md numbers them. */
-  readonly invariant: 'I3' | 'I4' | 'I5' | 'I7' | 'I8' | 'I9' | 'I11';
+  readonly invariant: 'I3' | 'I4' | 'I5' | 'I7' | 'I8' | 'I9' | 'I11' | 'I16';
   readonly detail: string;
 }
 

@@ -75,6 +75,9 @@ export interface Job {
   /** The latest failure of this life. */
   readonly failure: Failure | null;
   readonly idempotencyKey: string;
+  /** Empty: none. */
+  readonly concurrencyKey: string;
+  readonly fairnessKey: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   /** Holder of the lease, else of the latest attempt. */
@@ -129,6 +132,10 @@ export interface JobSpec {
   readonly retry: RetryOverrides;
   readonly timeouts: Timeouts;
   readonly disposition: Disposition;
+  /** Empty: none. */
+  readonly concurrencyKey: string;
+  /** Empty: none. Not part of the content. */
+  readonly fairnessKey: string;
 }
 
 export interface Idempotency {

@@ -34,8 +34,18 @@ export const LIMITS = {
   batchItems: 1_000,
   pageItems: 1_000,
   claimJobs: 1_000,
-  claimQueues: 100,
+  concurrencyPerKey: 1_000,
+  claimQueues: 1_000,
+  claimTypes: 100,
+  /** Queues of a claim times its types: places where a statement looks. */
+  claimPlaces: 10_000,
+  /** Parked claims that one statement looks for, where it gives to one of them. */
+  claimSlots: 1_000,
   nonRetryableCodes: 100,
+  /** Fairness keys with a weight of their own, of a queue. */
+  fairnessWeights: 100,
+  /** Of a fairness key. */
+  fairnessWeight: 1_000,
   eventTypes: 100,
   /** Rows one listing call looks at before it hands back a page token. */
   scannedRows: 10_000,

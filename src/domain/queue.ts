@@ -1,4 +1,5 @@
 import type { Micros } from './job.ts';
+import { RETENTION_MS } from './retention.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './retry.ts';
 
 export interface QueueName {
@@ -36,19 +37,30 @@ export type OperatorAction = keyof typeof ACTIONS;
 
 /** A token bucket over claims: `permits` in each period, and up to `burst` at once after a quiet time. */
 export interface RateLimit {
+  /** One bucket for each concurrency key, and not one for the queue. */
+  readonly perKey: boolean;
   readonly permits: number;
   readonly periodMs: number;
   readonly burst: number;
 }
+
+/** What becomes of a job's slot while it waits for another try or is suspended. */
+export type ConcurrencyPolicy = 'RELEASE' | 'HOLD';
 
 /** What can be configured of a queue. Null bounds bound nothing. */
 export interface QueueSettings {
   readonly mode: QueueMode;
   /** Jobs that are LEASED or RUNNING at once. */
   readonly maxInFlight: number | null;
+  /** Of those, in the hands of one worker. */
+  readonly maxInFlightPerWorker: number | null;
   /** Waiting jobs from which on new ones are refused. */
   readonly maxQueued: number | null;
   readonly rateLimit: RateLimit | null;
+  /** Jobs of one concurrency key that hold a slot at once. */
+  readonly concurrencyPerKey: number;
+  /** Whether a job keeps its slot while it waits for another try or is suspended. */
+  readonly concurrencyPolicy: ConcurrencyPolicy;
   readonly cancellationBudgetMs: number;
   readonly leaseDurationMs: number;
   /** How long past its expiry a lease is still honoured by the server. */
@@ -59,13 +71,20 @@ export interface QueueSettings {
   readonly deadLetterQueue: string;
   /** Bytes of payload that a dead letter keeps. */
   readonly deadLetterPayloadBytes: number;
+  /** By fairness key; 1 for one that is not there. */
+  readonly fairnessWeights: Readonly<Record<string, number>>;
+  /** How long its jobs are kept behind their end. */
+  readonly retentionMs: number;
 }
 
 export const DEFAULT_SETTINGS: QueueSettings = {
   mode: 'PUSH_PULL',
   maxInFlight: null,
+  maxInFlightPerWorker: null,
   maxQueued: null,
   rateLimit: null,
+  concurrencyPerKey: 1,
+  concurrencyPolicy: 'RELEASE',
   cancellationBudgetMs: 30_000,
   leaseDurationMs: 30_000,
   leaseGraceMs: 5_000,
@@ -73,6 +92,8 @@ export const DEFAULT_SETTINGS: QueueSettings = {
   deadLetterEnabled: true,
   deadLetterQueue: '',
   deadLetterPayloadBytes: 65_536,
+  fairnessWeights: {},
+  retentionMs: RETENTION_MS.default,
 };
 
 /** A queue as it is. */
@@ -88,6 +109,7 @@ export interface ConfiguredQueue extends QueueName {
 /** Jobs of a queue in each state in which they are not over. */
 export interface JobCounts {
   readonly scheduled: number;
+  readonly blocked: number;
   readonly ready: number;
   readonly leased: number;
   readonly running: number;
@@ -96,9 +118,9 @@ export interface JobCounts {
 }
 
 /** Whether nothing is left of what a draining queue still has to do. */
-export function isDrained(status: QueueStatus, { ready, leased, running, retryWait }: JobCounts): boolean {
+export function isDrained(status: QueueStatus, { blocked, ready, leased, running, retryWait }: JobCounts): boolean {
   const inFlight = leased + running;
-  return status === 'DRAINING_IN_FLIGHT' ? inFlight === 0 : ready + retryWait + inFlight === 0;
+  return status === 'DRAINING_IN_FLIGHT' ? inFlight === 0 : blocked + ready + retryWait + inFlight === 0;
 }
 
 /** What a producer waits where nobody knows how fast the queue drains. */

@@ -5,6 +5,8 @@ import type { JobState } from './job.ts';
 export type Action =
   | 'enqueue'
   | 'promote'
+  | 'block'
+  | 'unblock'
   | 'claim'
   | 'start'
   | 'ack'
@@ -31,19 +33,24 @@ export interface Transition {
 }
 
 const IN_FLIGHT = ['LEASED', 'RUNNING'] as const;
-const WAITING = ['SCHEDULED', 'READY', 'RETRY_WAIT', 'SUSPENDED'] as const;
+const WAITING = ['SCHEDULED', 'BLOCKED', 'READY', 'RETRY_WAIT', 'SUSPENDED'] as const;
 
 /**
  * The state machine: what is not listed here cannot happen. A claim that starts at once is two of these in one commit,
  * claim then start. Where one action leads to several states, these decide: the retry policy (fail, expire, time_out), a delay
- * or a time (enqueue, release, update), too many releases, a cancel request before (fail, release, suspend, expire, time_out
- * end it CANCELLED), an owner-bound job that was started or a request to abandon (expire, time_out).
+ * or a time (enqueue, release, update), a concurrency key (enqueue, promote, release, update, resume and retry of a job that has one lead to
+ * BLOCKED), too many releases, a cancel request before (fail, release, suspend, expire, time_out end it CANCELLED), an owner-bound job that was started or a request to abandon (expire, time_out).
  */
 export const TRANSITIONS: readonly Transition[] = [
   { from: null, action: 'enqueue', to: 'READY', event: 'enqueued' },
+  { from: null, action: 'enqueue', to: 'BLOCKED', event: 'enqueued' },
   { from: null, action: 'enqueue', to: 'SCHEDULED', event: 'enqueued' },
   { from: 'SCHEDULED', action: 'promote', to: 'READY', event: 'ready' },
   { from: 'RETRY_WAIT', action: 'promote', to: 'READY', event: 'ready' },
+  { from: 'SCHEDULED', action: 'promote', to: 'BLOCKED', event: 'ready' },
+  { from: 'RETRY_WAIT', action: 'promote', to: 'BLOCKED', event: 'ready' },
+  { from: 'BLOCKED', action: 'unblock', to: 'READY', event: 'ready' },
+  { from: 'READY', action: 'block', to: 'BLOCKED', event: 'updated' },
   { from: 'READY', action: 'claim', to: 'LEASED', event: 'claimed' },
   { from: 'LEASED', action: 'start', to: 'RUNNING', event: 'started' },
   { from: 'RUNNING', action: 'ack', to: 'SUCCEEDED', event: 'succeeded' },
@@ -52,6 +59,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: 'RUNNING', action: 'fail', to: 'CANCELLED', event: 'cancelled' },
   ...IN_FLIGHT.flatMap((from): Transition[] => [
     { from, action: 'release', to: 'READY', event: 'released' },
+    { from, action: 'release', to: 'BLOCKED', event: 'released' },
     { from, action: 'release', to: 'SCHEDULED', event: 'released' },
     { from, action: 'release', to: 'FAILED', event: 'failed' },
     { from, action: 'release', to: 'CANCELLED', event: 'cancelled' },
@@ -78,10 +86,15 @@ export const TRANSITIONS: readonly Transition[] = [
   ]),
   { from: 'SCHEDULED', action: 'update', to: 'READY', event: 'updated' },
   { from: 'RETRY_WAIT', action: 'update', to: 'READY', event: 'updated' },
+  { from: 'SCHEDULED', action: 'update', to: 'BLOCKED', event: 'updated' },
+  { from: 'RETRY_WAIT', action: 'update', to: 'BLOCKED', event: 'updated' },
   { from: 'READY', action: 'update', to: 'SCHEDULED', event: 'updated' },
-  { from: 'SUSPENDED', action: 'resume', to: 'READY', event: 'resumed' },
-  { from: 'FAILED', action: 'retry', to: 'READY', event: 'retried' },
-  { from: 'CANCELLED', action: 'retry', to: 'READY', event: 'retried' },
+  { from: 'BLOCKED', action: 'update', to: 'SCHEDULED', event: 'updated' },
+  ...(['READY', 'BLOCKED'] as const).flatMap((to): Transition[] => [
+    { from: 'SUSPENDED', action: 'resume', to, event: 'resumed' },
+    { from: 'FAILED', action: 'retry', to, event: 'retried' },
+    { from: 'CANCELLED', action: 'retry', to, event: 'retried' },
+  ]),
   ...(['SCHEDULED', 'READY'] as const).flatMap((from): Transition[] => [
     { from, action: 'complete_externally', to: 'SUCCEEDED', event: 'succeeded' },
     { from, action: 'complete_externally', to: 'FAILED', event: 'failed' },

@@ -1,9 +1,10 @@
+import type { Result } from '../domain/error.ts';
 import type { Job, JobId } from '../domain/job.ts';
 import type { Aftermath } from './aftermath.ts';
 import { type CommitShape, GroupCommit } from './group-commit.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
-import type { Configured } from './ports/queues.ts';
+import type { Configured, Pruned, PruneItem } from './ports/queues.ts';
 import type {
   AbandonOutcome,
   AckItem,
@@ -59,6 +60,7 @@ export interface Operations {
   readonly cancelPages: GroupCommit<OperatePage, OperatedPage<CancelOutcome>>;
   readonly retryPages: GroupCommit<OperatePage, OperatedPage<number>>;
   readonly replayPages: GroupCommit<ReplayPage, ReplayOutcome>;
+  readonly prunes: GroupCommit<PruneItem, Result<Pruned>>;
   /** What operators do to queues, one after the other. */
   readonly configurations: GroupCommit<() => Promise<Configured>, Configured>;
 }
@@ -99,6 +101,12 @@ function createOperations(repository: Repository, telling: Telling, tellingOfPag
     cancelPages: new GroupCommit({ ...pageByPage, name: 'cancel in bulk', commit: tellingOfPages(repository.cancelPage), ...shape }),
     retryPages: new GroupCommit({ ...pageByPage, name: 'retry in bulk', commit: tellingOfPages(repository.retryPage), ...shape }),
     replayPages: new GroupCommit({ ...pageByPage, name: 'replay dead letters', commit: tellingOfPages(repository.replayPage), ...shape }),
+    prunes: new GroupCommit<PruneItem, Result<Pruned>>({
+      ...pageByPage,
+      name: 'prune',
+      commit: (items) => Promise.all(items.map(repository.pruneJobs)),
+      ...shape,
+    }),
     configurations: new GroupCommit<() => Promise<Configured>, Configured>({
       ...byToken,
       name: 'configure',

@@ -22,14 +22,18 @@ import type { UpkeepRound } from './ports/upkeep.ts';
 import { Signal } from './ports/signal.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import { applyAction, putQueue } from './queues/configure.ts';
+import { getQueueStats } from './queues/get-queue-stats.ts';
 import { getQueue, peekQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
+import { prune } from './queues/prune.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { waitDrained } from './queues/wait-drained.ts';
+import { watchQueueStats } from './queues/watch-queue-stats.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { throughGates } from './workers/contended-claim.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
+import { sortingFirst } from './workers/sorted-claim.ts';
 import { heartbeat, start } from './workers/hold.ts';
 import { ack, fail, release, settle, suspend, type SettleParts } from './workers/settle.ts';
 
@@ -145,7 +149,16 @@ function createCore(parts: EngineParts): Core {
     }
   };
   const onClaimed = () => log.committed();
-  const claims = { claim: throughGates(repository.claim), leasesOfRequest: repository.leasesOfRequest };
+  const claim = sortingFirst({ claim: throughGates(repository.claim), sortByType: repository.sortByType });
+  const claims = {
+    claim: async (...asked: Parameters<Repository['claim']>) => {
+      const given = await claim(...asked);
+      // Where a key has a rate, the next of its jobs may be READY once its permit is there.
+      if (given.jobs.some((jobs) => jobs.some(({ job }) => job.concurrencyKey !== ''))) upkeep.unblockNow();
+      return given;
+    },
+    leasesOfRequest: repository.leasesOfRequest,
+  };
   const desk: ClaimDesk = new ClaimDesk({ repository: claims, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
   return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, changes, draining: new AbortController() };
 }
@@ -206,11 +219,14 @@ function queueActions(core: Core): Engine['queues'] {
     applyAction: (item) => applyAction(configuring, item),
     listAudit: ({ namespace, queue, pageSize, before }) => repository.listAudit(namespace, queue, pageSize, before),
     waitDrained: (name, signal) => waitDrained({ repository, log, changes, draining: draining.signal }, name, signal),
+    getQueueStats: (name) => getQueueStats({ repository }, name),
+    watchQueueStats: (query, signal) => watchQueueStats({ repository, draining: draining.signal }, query, signal),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
     listDeadLetters: (query) => listDeadLetters({ directory, repository }, query),
     replayDeadLetters: (command) => replayDeadLetters({ directory, repository, lane: commits.operations.replayPages }, command),
     getSignature: (query) => getSignature({ directory, repository }, query),
+    prune: (item) => prune({ directory, repository, lane: commits.operations.prunes }, item),
     runUpkeep: () => upkeep.runNow(),
   };
 }

@@ -7,6 +7,7 @@ import type { JobChange, JobEvent } from '../domain/event.ts';
 import type { Refusal, Result } from '../domain/error.ts';
 import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
+import type { QueueStats } from '../domain/queue-stats.ts';
 import type { ConfiguredQueue, QueueName } from '../domain/queue.ts';
 import type { Bulk } from './jobs/bulk.ts';
 import type { ListAttempts } from './jobs/list-attempts.ts';
@@ -28,10 +29,11 @@ import type {
   JobFilter,
   JobPage,
 } from './ports/repository.ts';
-import type { ActionItem, AuditPage, PutItem } from './ports/queues.ts';
+import type { ActionItem, AuditPage, PruneItem, Pruned, PutItem } from './ports/queues.ts';
 import type { RequestKey } from './ports/request-key.ts';
 import type { QueueChange } from './queues/configure.ts';
 import type { Drained } from './queues/wait-drained.ts';
+import type { WatchQueueStats } from './queues/watch-queue-stats.ts';
 
 export interface ListAudit {
   readonly namespace: string;
@@ -65,6 +67,8 @@ export interface Claim {
   readonly namespace: string;
   readonly workerId: string;
   readonly queues: readonly string[];
+  /** Only jobs of these; default: of any. */
+  readonly types?: readonly string[];
   readonly maxJobs: number;
   /** 0 answers at once. */
   readonly waitMs: number;
@@ -91,6 +95,8 @@ export interface Fail {
   readonly token: LeaseToken | null;
   readonly failure: Failure;
   readonly retryAfterMs: number | null;
+  /** Until then its concurrency key is paused, and it is not tried again. */
+  readonly throttleUntil?: Micros | null;
 }
 
 export interface Release {
@@ -194,6 +200,9 @@ export interface UpkeepCounts {
   readonly timedOut: number;
   readonly cancelled: number;
   readonly abandoned: number;
+  /** BLOCKED jobs that became READY. */
+  readonly unblocked: number;
+  readonly pruned: number;
 }
 
 export interface Engine {
@@ -245,7 +254,16 @@ export interface Engine {
     listAudit(query: ListAudit): Promise<AuditPage>;
     /** How far it is at once, then at changes, last with `drained`. */
     waitDrained(name: QueueName, signal: AbortSignal): AsyncIterable<Drained>;
-    peekQueue(query: { readonly namespace: string; readonly queue: string; readonly pageSize: number }): Promise<Result<readonly Job[]>>;
+    getQueueStats(name: QueueName): Promise<Result<QueueStats>>;
+    /** At once, then each interval. */
+    watchQueueStats(query: WatchQueueStats, signal: AbortSignal): AsyncIterable<QueueStats>;
+    /** Of any type where none is named. */
+    peekQueue(query: {
+      readonly namespace: string;
+      readonly queue: string;
+      readonly pageSize: number;
+      readonly types?: readonly string[];
+    }): Promise<Result<readonly Job[]>>;
     checkInvariants(query: {
       readonly namespace: string;
       readonly pageSize: number;
@@ -254,6 +272,7 @@ export interface Engine {
     listDeadLetters(query: ListDeadLetters): Promise<Result<DeadLetterPage>>;
     replayDeadLetters(command: ReplayDeadLetters): Promise<Result<ReplayedPage>>;
     getSignature(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Signature>>;
+    prune(item: PruneItem): Promise<Result<Pruned>>;
     runUpkeep(): Promise<UpkeepCounts>;
   };
   databaseTime(): Promise<Micros>;

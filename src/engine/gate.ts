@@ -54,6 +54,7 @@ export function gated(repository: Repository): Repository {
     listQueues: (...query) => short.pass(() => repository.listQueues(...query)),
     listAudit: (...query) => short.pass(() => repository.listAudit(...query)),
     drainState: (name) => short.pass(() => repository.drainState(name)),
+    queueStats: (name) => short.pass(() => repository.queueStats(name)),
     resolveQueues: (names) => short.pass(() => repository.resolveQueues(names)),
     createQueues: (names) => short.pass(() => repository.createQueues(names)),
     endOfLife: (...query) => short.pass(() => repository.endOfLife(...query)),

@@ -27,6 +27,12 @@ export function firstOf(signals: readonly AbortSignal[], afterMs: number | null 
   };
 }
 
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
 /** Resolves when this turn of the event loop has brought what it brings; at once where nothing else is there. */
 export function turnEnd(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

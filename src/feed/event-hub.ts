@@ -5,7 +5,7 @@
  */
 import type { JobEvent } from '../domain/event.ts';
 import type { JobId } from '../domain/job.ts';
-import type { Epoch, Journal, LogChunk, LogPosition } from '../engine/ports/journal.ts';
+import { type Epoch, type Journal, JournalDropped, type LogChunk, type LogPosition } from '../engine/ports/journal.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import { EpochEnded, type EventLog, type JobWatch, type LogReader } from '../engine/ports/event-log.ts';
 import { ChunkRing } from './chunk-ring.ts';
@@ -88,6 +88,7 @@ export class EventHub implements EventLog, LiveTail {
     try {
       // A look that began after the call: what the caller has seen on any replica, the hub has seen then too.
       await this.refresh();
+      if (typeof start !== 'string') await this.#parts.journal.expectRetained(start);
       return new FollowingReader(this, this.#parts.journal, startOf(start, this.junction()), interest);
     } catch (error) {
       interest.close();
@@ -168,8 +169,8 @@ export class EventHub implements EventLog, LiveTail {
     if (this.#interest === 0) return this.#rest();
     let at = this.#at ?? (await this.#beginAtEnd());
     for (;;) {
-      const chunk = await this.#parts.journal.read(at, null);
-      if (chunk.position.epoch.id !== at.epoch.id) {
+      const chunk = await this.#readOrLose(at);
+      if (chunk === null || chunk.position.epoch.id !== at.epoch.id) {
         this.#forget();
         at = await this.#beginAtEnd();
         continue;
@@ -177,6 +178,16 @@ export class EventHub implements EventLog, LiveTail {
       this.#take(chunk);
       if (chunk.complete) return;
       at = chunk.position;
+    }
+  }
+
+  /** Null where what comes next was dropped: this replica was away for longer than the log is kept. */
+  async #readOrLose(at: LogPosition): Promise<LogChunk | null> {
+    try {
+      return await this.#parts.journal.read(at, null);
+    } catch (error) {
+      if (error instanceof JournalDropped) return null;
+      throw error;
     }
   }
 

@@ -9,6 +9,8 @@ const VIOLATIONS_KEPT = 20;
 
 const NAME = new RegExp(`^[A-Za-z0-9._-]{1,${LIMITS.nameLength}}$`);
 
+export const isName = (value: string): boolean => NAME.test(value);
+
 /** Instants past this are refused: microseconds must stay below 2^53, and no job waits for a century. */
 export const LATEST_INSTANT: Micros = Date.UTC(2200, 0, 1) * 1_000;
 

@@ -24,16 +24,19 @@ import { retryJobs } from './jobs/retry-jobs.ts';
 import { updateJob } from './jobs/update-job.ts';
 import { applyAction } from './queues/apply-action.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
+import { getQueueStats } from './queues/get-queue-stats.ts';
 import { getQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
 import { listAuditRecords } from './queues/list-audit-records.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { listQueues } from './queues/list-queues.ts';
 import { peekQueue } from './queues/peek-queue.ts';
+import { prune } from './queues/prune.ts';
 import { putQueue } from './queues/put-queue.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { runUpkeep } from './queues/run-upkeep.ts';
 import { waitDrained } from './queues/wait-drained.ts';
+import { watchQueueStats } from './queues/watch-queue-stats.ts';
 import { addService, type Handlers, servedMethods } from './service.ts';
 import { ack } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
@@ -91,11 +94,14 @@ export function addServices(server: Server, { engine, version, report }: Service
     applyAction: applyAction(engine),
     listAuditRecords: listAuditRecords(engine),
     waitDrained: waitDrained(engine),
+    getQueueStats: getQueueStats(engine),
+    watchQueueStats: watchQueueStats(engine),
     checkInvariants: checkInvariants(engine),
     getSignature: getSignature(engine),
     peekQueue: peekQueue(engine),
     listDeadLetters: listDeadLetters(engine),
     replayDeadLetters: replayDeadLetters(engine),
+    prune: prune(engine),
     runUpkeep: runUpkeep(engine),
   };
   const capabilities = [

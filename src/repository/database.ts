@@ -53,7 +53,7 @@ export type Run = <P extends string>(statement: Statement<P>, values: Values<P>)
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #turns: Turns;
-  #client: Sql;
+  #client: Client;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -62,21 +62,18 @@ export class Database {
   }
 
   readonly run: Run = (statement, values) =>
-    this.#guarded((client) => client.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true }));
+    this.#guarded(({ sql }) => sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true }));
 
   /** All statements that `work` runs commit together; its refusal to go on (a throw) undoes them. */
   transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    return this.#guarded(async (client) => {
-      const outcome = await client.begin(async (transaction) => ({ value: await work(runIn(transaction)) }));
-      return outcome.value;
-    });
+    return this.#guarded((client) => inTransaction(client, work));
   }
 
   async close(): Promise<void> {
-    await this.#client.end({ timeout: CLOSE_TIMEOUT_S });
+    await this.#client.sql.end({ timeout: CLOSE_TIMEOUT_S });
   }
 
-  async #guarded<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+  async #guarded<T>(work: (client: Client) => Promise<T>): Promise<T> {
     try {
       return await this.#inTurn(work);
     } catch (error) {
@@ -88,7 +85,7 @@ export class Database {
     });
   }
 
-  async #inTurn<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+  async #inTurn<T>(work: (client: Client) => Promise<T>): Promise<T> {
     if (!(await this.#turns.take())) throw new StoreError('unavailable', 'no connection to the database came free in time');
     try {
       return await this.#once(work);
@@ -97,7 +94,8 @@ export class Database {
     }
   }
 
-  async #once<T>(work: (client: Sql) => Promise<T>): Promise<T> {
+  async #once<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    if (this.#client.hasLost) this.#replace(this.#client);
     const client = this.#client;
     let timer: NodeJS.Timeout | undefined;
     let overdue: StoreError | null = null;
@@ -119,11 +117,11 @@ export class Database {
     }
   }
 
-  #replace(failed: Sql): void {
+  #replace(failed: Client): void {
     if (this.#client !== failed) return;
     this.#client = connect(this.#options);
     // Its failures were told already, by the queries they ended.
-    failed.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
+    failed.sql.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
   }
 }
 
@@ -135,8 +133,8 @@ class StandbyAnswered extends StoreError {
 }
 
 /** As the server told when it was connected to, or since: from version 14 on it reports it. */
-function isStandby(client: Sql): boolean {
-  return client.parameters['in_hot_standby'] === 'on';
+function isStandby({ sql }: Client): boolean {
+  return sql.parameters['in_hot_standby'] === 'on';
 }
 
 /** What the driver threw, translated; what our own code threw inside a transaction, as it is. */
@@ -152,8 +150,48 @@ function deadlineOf({ queryDeadlineMs = QUERY_DEADLINE_MS }: DatabaseOptions): n
   return queryDeadlineMs;
 }
 
-function runIn(transaction: TransactionSql): Run {
-  return (statement, values) => transaction.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+/** In the driver's manner: an error of it has a code. */
+class ConnectionLost extends Error {
+  readonly code = 'CONNECTION_LOST';
+
+  constructor() {
+    super('a connection to the database was lost');
+  }
+}
+
+/** A client of the driver. */
+interface Client {
+  readonly sql: Sql;
+  /** A connection of it was closed since it was made. */
+  hasLost: boolean;
+}
+
+/**
+ * In the driver's `begin`, but that it never learns of a connection that was closed: it would send a ROLLBACK there all the same, from a
+ * callback in which its failure ends the process, as does any short statement. From the last check of a connection to what is sent on
+ * it no turn of the event loop passes, so none closes in between.
+ */
+function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const check = () => {
+      if (client.hasLost) throw new ConnectionLost();
+    };
+    const body = async (connection: TransactionSql) => {
+      try {
+        const outcome = await work(async (statement, values) => {
+          check();
+          return connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+        });
+        check();
+        return { value: outcome };
+      } catch (error) {
+        if (!client.hasLost && !(isDriverError(error) && isConnectionLoss(error))) throw error;
+        reject(error);
+        return new Promise<never>(() => undefined);
+      }
+    };
+    client.sql.begin(body).then(({ value }) => resolve(value), reject);
+  });
 }
 
 export function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
@@ -163,9 +201,17 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
 /** No more queries are sent at once than there are connections; 0 would break transactions all the same. Missing in the driver's types. */
 const UNPIPELINED = { max_pipeline: 1 };
 
-function connect(options: DatabaseOptions): Sql {
+function connect(options: DatabaseOptions): Client {
+  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false };
+  return client;
+}
+
+function driver(options: DatabaseOptions, onclose: () => void): Sql {
   return postgres(options.url, {
     ...UNPIPELINED,
+    onclose,
+    // A connection that closes is one that was lost.
+    max_lifetime: null,
     max: options.connections,
     connect_timeout: CONNECT_TIMEOUT_S,
     fetch_types: false,

@@ -3,13 +3,14 @@ import { CLAIMED_AND_STARTED_CODE, EVENT_CODES, type EventDetail, type Evidence,
 import { JOB_STATES, type JobState, type Micros } from '../domain/job.ts';
 import { parseFailure } from './row.ts';
 
-/** Keys: t job type, p priority, r instant in microseconds, f failure, n next attempt, d dead-lettered, m reason, s state, e evidence. */
-export function enqueuedDetail(jobType: string, priority: number, runAt: Micros | null): string | null {
-  if (jobType === '' && priority === 0 && runAt === null) return null;
+/** Keys: t job type, p priority, b blocked, r instant in microseconds, f failure, n next attempt, d dead-lettered, m reason, s state, e evidence. */
+export function enqueuedDetail(jobType: string, priority: number, runAt: Micros | null, blocked: boolean): string | null {
+  if (jobType === '' && priority === 0 && runAt === null && !blocked) return null;
   return JSON.stringify({
     ...(jobType === '' ? {} : { t: jobType }),
     ...(priority === 0 ? {} : { p: priority }),
     ...(runAt === null ? {} : { r: runAt }),
+    ...(blocked ? { b: true } : {}),
   });
 }
 
@@ -35,15 +36,15 @@ export function parseDetail(code: number, json: string | null): EventDetail {
   const told: Told = new Map(Object.entries(json === null ? {} : (JSON.parse(json) as object)));
   switch (code) {
     case EVENT_CODES.enqueued:
-      return { type: 'enqueued', jobType: text(told, 't'), priority: Number(told.get('p') ?? 0), runAt: micros(told) };
+      return { type: 'enqueued', jobType: text(told, 't'), priority: Number(told.get('p') ?? 0), runAt: micros(told), ...blocked(told) };
     case EVENT_CODES.ready:
-      return { type: 'ready' };
+      return { type: 'ready', ...blocked(told) };
     case EVENT_CODES.claimed:
       return { type: 'claimed' };
     case EVENT_CODES.started:
       return { type: 'started' };
     case EVENT_CODES.released:
-      return { type: 'released', runAt: micros(told) };
+      return { type: 'released', runAt: micros(told), ...blocked(told) };
     case EVENT_CODES.retry_scheduled:
       return {
         type: 'retry_scheduled',
@@ -63,9 +64,9 @@ function parseAsked(code: number, told: Told): EventDetail | null {
     case EVENT_CODES.suspended:
       return { type: 'suspended', reason: text(told, 'm') };
     case EVENT_CODES.resumed:
-      return { type: 'resumed', reason: text(told, 'm') };
+      return { type: 'resumed', reason: text(told, 'm'), ...blocked(told) };
     case EVENT_CODES.retried:
-      return { type: 'retried', reason: text(told, 'm') };
+      return { type: 'retried', reason: text(told, 'm'), ...blocked(told) };
     case EVENT_CODES.cancel_requested:
       return { type: 'cancel_requested', reason: text(told, 'm'), cancelDeadline: micros(told) ?? 0, state: heldState(told) };
     case EVENT_CODES.abandon_requested:
@@ -109,6 +110,10 @@ function parseEvidence(value: unknown): Evidence | null {
 function text(told: Told, key: string): string {
   const value = told.get(key);
   return typeof value === 'string' ? value : '';
+}
+
+function blocked(told: Told): { readonly blocked?: true } {
+  return told.get('b') === true ? { blocked: true } : {};
 }
 
 function micros(told: Told): Micros | null {

@@ -12,7 +12,7 @@ export const lockedGates = (ids: SQL): SQL => sql`gl as materialized (
   select g.* from stint.gate g where g.shard = ${shard} and g.queue_id = any(${ids}) order by g.queue_id for update)`;
 
 /** Jobs that wait, of a gate `gl`. */
-export const queued = sql`(gl.scheduled + gl.ready + gl.retry_wait + gl.suspended)`;
+export const queued = sql`(gl.scheduled + gl.blocked + gl.ready + gl.retry_wait + gl.suspended)`;
 
 /** How many more a gate `gl` lets in; null: any number. */
 export const room = sql`case when gl.max_queued is not null then greatest(0, gl.max_queued - ${queued}) end`;
@@ -48,12 +48,12 @@ export const counted = (moved: SQL): SQL => sql`open_gates as materialized (
   select g.queue_id from stint.gate g where g.shard = ${shard} and g.queue_id = any(array(select distinct t.queue_id from (${moved}) t))
    order by g.queue_id for update),
 changes as materialized (
-  select t.queue_id, ${growth(sql`'SCHEDULED'`)} as scheduled, ${growth(sql`'READY'`)} as ready, ${growth(sql`'LEASED'`)} as leased,
+  select t.queue_id, ${growth(sql`'SCHEDULED'`)} as scheduled, ${growth(sql`'BLOCKED'`)} as blocked, ${growth(sql`'READY'`)} as ready, ${growth(sql`'LEASED'`)} as leased,
       ${growth(sql`'RUNNING'`)} as running, ${growth(sql`'RETRY_WAIT'`)} as retry_wait, ${growth(sql`'SUSPENDED'`)} as suspended,
       count(*) filter (where t.was = 'READY' and t.becomes in ('LEASED', 'RUNNING')) as claims
     from open_gates o join (${moved}) t on t.queue_id = o.queue_id group by t.queue_id order by t.queue_id),
 counting as (
-  update stint.gate g set scheduled = g.scheduled + d.scheduled, ready = g.ready + d.ready, leased = g.leased + d.leased,
+  update stint.gate g set scheduled = g.scheduled + d.scheduled, blocked = g.blocked + d.blocked, ready = g.ready + d.ready, leased = g.leased + d.leased,
       running = g.running + d.running, retry_wait = g.retry_wait + d.retry_wait, suspended = g.suspended + d.suspended,
       permits = case when g.rate_permits is null then g.permits else ${bucketLevel(sql`g`)} - d.claims end,
       filled_at = greatest(g.filled_at, c.now),

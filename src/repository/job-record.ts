@@ -19,7 +19,9 @@ export type JobRecord = Pick<
   | 'headers'
   | 'labels'
   | 'idempotencyKey'
+  | 'concurrencyKey'
   | 'disposition'
+  | 'fairnessKey'
 >;
 
 /** Laterals `j` and `q` for the job in `x.job`; `offset 0` pins one primary-key lookup a row. */
@@ -30,7 +32,7 @@ export const jobOfX = sql`
 /** Columns of `j` and `q` that `parseJobRecord` reads: payload and digest stay where they are. */
 export const jobRecordColumns = sql`j.id as job_id, j.namespace, q.name as queue, j.type, j.rank,
   coalesce(j.max_attempts, q.max_attempts) as max_attempts, j.run_at, j.created_at, j.content_type, j.headers, j.labels,
-  j.idempotency_key, j.disposition`;
+  j.idempotency_key, j.concurrency_key, j.disposition, j.fairness_key`;
 
 /** Column `former_failure`: the latest failure in the life of a held `x`. A first try has none, and costs no look. */
 export const formerFailureOfX = sql`case when x.attempt > 1 then (
@@ -63,11 +65,13 @@ export function wholeJob(record: JobRecord, moving: Moving): Job {
     resultContentType: moving.resultContentType,
     failure: moving.failure,
     idempotencyKey: record.idempotencyKey,
+    concurrencyKey: record.concurrencyKey,
     labels: record.labels,
     headers: record.headers,
     workerId: moving.workerId,
     leaseExpiresAt: moving.leaseExpiresAt,
     disposition: record.disposition,
+    fairnessKey: record.fairnessKey,
     asked: moving.asked ?? null,
   };
 }
@@ -86,7 +90,9 @@ export function parseJobRecord(row: Row): JobRecord {
     headers: stringMap(row, 'headers'),
     labels: stringMap(row, 'labels'),
     idempotencyKey: textOrNull(row, 'idempotency_key') ?? '',
+    concurrencyKey: textOrNull(row, 'concurrency_key') ?? '',
     disposition: parseDisposition(int(row, 'disposition')),
+    fairnessKey: textOrNull(row, 'fairness_key') ?? '',
   };
 }
 

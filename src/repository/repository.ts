@@ -4,6 +4,7 @@ import type { EnqueueOutcome, Repository } from '../engine/ports/repository.ts';
 import { nowValue } from './clock.ts';
 import type { Database } from './database.ts';
 import { jobFacts } from './events/history.ts';
+import { KeyedCommits } from './keyed.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
 import { cancellingAll, operatePage, retryingAll } from './jobs/bulk.ts';
 import { cancelling } from './jobs/cancel.ts';
@@ -20,18 +21,27 @@ import { updating } from './jobs/update.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
 import { signedJobs } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
+import { queueStatsReader } from './queues/get-queue-stats.ts';
 import { peekQueue } from './queues/peek-queue.ts';
 import { findReplayable, foreseeReplay, replayPage } from './queues/replay-dead-letters.ts';
 import { listAudit } from './queues/audit.ts';
 import { applyAction, putQueue } from './queues/configure.ts';
+import { pruneJobs } from './queues/prune.ts';
 import { configuredQueue, listQueues } from './queues/configured-queue.ts';
 import { drainState } from './queues/drain-state.ts';
 import { createQueues, resolveQueues } from './queues/resolve-queues.ts';
+import { dropPartitions } from './upkeep/drop-partitions.ts';
+import { sortByType } from './queues/sort-by-type.ts';
 import { databaseTime, ensurePartitions } from './upkeep/ensure-partitions.ts';
 import { expireLeases } from './upkeep/expire-leases.ts';
-import { nextDue } from './upkeep/next-due.ts';
+import { foldJournal } from './upkeep/fold-journal.ts';
+import { LeanTables } from './upkeep/lean-tables.ts';
+import { DueLook } from './upkeep/next-due.ts';
 import { promoteDue } from './upkeep/promote-due.ts';
+import { sweepFairKeys } from './upkeep/sweep-fair-keys.ts';
+import { pruneExpired } from './upkeep/prune.ts';
 import { timeOut } from './upkeep/time-out.ts';
+import { unblock, unblockKeys } from './upkeep/unblock.ts';
 import { ackMany } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
 import { failMany } from './workers/fail.ts';
@@ -44,63 +54,82 @@ import { suspendMany } from './workers/suspend.ts';
 /** Jobs one round of upkeep moves: a commit of a few ten milliseconds. */
 const UPKEEP_BATCH = 500;
 
+/** Statements that one round folds. */
+const FOLD_BATCH = 2_000;
+
 export interface RepositoryParts {
   /** Short statements of the request path. */
   readonly hot: Database;
   /** Long reads, which may take whatever plan suits them. */
   readonly slow: Database;
   readonly upkeep: Database;
+  /** Of vacuums, which take as long as they take. */
+  readonly vacuum: Database;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  readonly journalRetentionDays: number;
 }
 
-export function createRepository({ hot, slow, upkeep, clock, random }: RepositoryParts): Repository {
+export function createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }: RepositoryParts): Repository {
   const now = () => nowValue(clock);
+  const keyed = new KeyedCommits((keys) => unblockKeys(hot, now(), keys));
+  const lean = new LeanTables({ upkeep, vacuum });
+  const due = new DueLook();
+  const queueStats = queueStatsReader({ run: hot.run, slow: slow.run });
   return {
     resolveQueues: (names) => resolveQueues(hot.run, names),
     createQueues: (names) => createQueues(hot.run, names),
-    enqueueMany: (items) => enqueueMany(hot.run, now(), items),
-    enqueueAtomic: (items, refuse) => enqueueAtomic(hot, now(), items, refuse),
+    enqueueMany: (items) => keyed.each(enqueueMany(hot.run, now(), items)),
+    enqueueAtomic: (items, refuse) => keyed.each(enqueueAtomic(hot, now(), items, refuse)),
     getJobs: (ids) => getJobs(hot.run, ids),
     endOfLife: (id, life) => endOfLife(hot.run, id, life),
     getPayload: (id) => getPayload(hot.run, id),
     listJobs: (filter, pageSize, after) => listJobs(slow.run, filter, pageSize, after),
     listAttempts: (query) => listAttempts(hot.run, query),
-    claim: (queues, slots) => claim(hot.run, now(), queues, slots),
+    claim: async (queues, slots, types) => lean.claimed(queues, await claim(hot.run, now(), queues, slots, types)),
+    sortByType: (queues) => sortByType(slow, queues),
     leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
     startMany: (items) => startMany(hot.run, now(), items),
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
-    ackMany: (items) => ackMany(hot.run, now(), items),
-    failMany: (items) => failMany(hot.run, now(), items),
-    releaseMany: (items) => releaseMany(hot.run, now(), items),
-    suspendMany: (items) => suspendMany(hot.run, now(), items),
-    cancelMany: (items) => operate(hot, now(), items, cancelling),
-    updateMany: (items) => operate(hot, now(), items, updating),
-    retryMany: (items) => operate(hot, now(), items, retrying),
-    resumeMany: (items) => operate(hot, now(), items, resuming),
-    requestAbandonMany: (items) => operate(hot, now(), items, abandoning),
-    completeMany: (items) => operate(hot, now(), items, completing),
-    cancelPage: (page) => operatePage(hot, now(), page, cancellingAll),
-    retryPage: (page) => operatePage(hot, now(), page, retryingAll),
+    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items)),
+    failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
+    releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
+    suspendMany: (items) => keyed.each(suspendMany(hot.run, now(), items)),
+    cancelMany: (items) => keyed.each(operate(hot, now(), items, cancelling)),
+    updateMany: (items) => keyed.each(operate(hot, now(), items, updating)),
+    retryMany: (items) => keyed.each(operate(hot, now(), items, retrying)),
+    resumeMany: (items) => keyed.each(operate(hot, now(), items, resuming)),
+    requestAbandonMany: (items) => keyed.each(operate(hot, now(), items, abandoning)),
+    completeMany: (items) => keyed.each(operate(hot, now(), items, completing)),
+    cancelPage: (page) => keyed.page(operatePage(hot, now(), page, cancellingAll)),
+    retryPage: (page) => keyed.page(operatePage(hot, now(), page, retryingAll)),
     listDeadLetters: (filter, pageSize, after) => listDeadLetters(slow.run, filter, pageSize, after),
     findReplayable: (filter, pageSize, stretch) => findReplayable(slow.run, filter, pageSize, stretch),
-    replayPage: (page) => replayPage(hot, now(), page),
+    replayPage: (page) => keyed.page(replayPage(hot, now(), page)),
     foreseeReplay: (page) => foreseeReplay(slow.run, page),
     history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
     signedJobs: (queue, limit, reduce) => signedJobs(slow, queue, limit, reduce),
-    peekQueue: (queue, limit) => peekQueue(hot.run, now(), queue, limit),
+    peekQueue: (queue, limit, types) => peekQueue(hot.run, now(), queue, limit, types),
     configuredQueue: (name) => configuredQueue(hot.run, name),
     listQueues: (namespace, pageSize, after) => listQueues(hot.run, namespace, pageSize, after),
     putQueue: (item) => putQueue(slow, now(), item),
     applyAction: (item) => applyAction(slow, now(), item),
     listAudit: (namespace, queue, pageSize, before) => listAudit(hot.run, namespace, queue, pageSize, before),
+    pruneJobs: (item) => pruneJobs(slow, now(), item),
     drainState: (name) => drainState(hot.run, name),
+    queueStats: (name) => queueStats(now(), name),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
-    nextDue: () => nextDue(upkeep.run, now()),
+    nextDue: () => due.look(upkeep.run, now()),
     promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),
     expireLeases: () => expireLeases(upkeep.run, now(), UPKEEP_BATCH, () => 0.5 + random() / 2),
     timeOut: () => timeOut(upkeep.run, now(), UPKEEP_BATCH),
+    unblock: () => unblock(upkeep, now(), UPKEEP_BATCH),
+    sweepFairKeys: (after) => sweepFairKeys(upkeep, after, UPKEEP_BATCH),
+    pruneExpired: () => pruneExpired(upkeep, now(), UPKEEP_BATCH),
+    dropPartitions: () => dropPartitions(upkeep.run, now(), journalRetentionDays),
+    keepLean: () => lean.round(),
+    foldJournal: () => foldJournal({ run: hot.run, slow: slow.run }, now(), FOLD_BATCH),
     ensurePartitions: () => ensurePartitions(upkeep.run, now()),
     databaseTime: () => databaseTime(hot.run, now()),
   };

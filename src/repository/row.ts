@@ -32,6 +32,10 @@ export function float(row: Row, column: string): number {
   return number;
 }
 
+export function floatOrNull(row: Row, column: string): number | null {
+  return row[column] === null ? null : float(row, column);
+}
+
 export function int8(row: Row, column: string): bigint {
   const value = row[column];
   if (typeof value !== 'string' && typeof value !== 'number') throw unreadable(column, 'a bigint');
@@ -90,6 +94,13 @@ export function stringMap(row: Row, column: string): Readonly<Record<string, str
   const value = row[column];
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unreadable(column, 'a map');
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, String(entry)]));
+}
+
+export function intMap(row: Row, column: string): Readonly<Record<string, number>> {
+  const value = row[column];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unreadable(column, 'a map');
+  const entries: Row = { ...value };
+  return Object.fromEntries(Object.keys(entries).map((key) => [key, int(entries, key)]));
 }
 
 /** A failure as jsonb holds it: bytes in base64, empty fields left out. */

@@ -79,6 +79,9 @@ create table stint.deferred (
   start_ms bigint,
   run_ms bigint,
   life_until timestamp with time zone,
+  lock_key text,
+  fair_key text,
+  holds boolean not null default false,
   constraint deferred_kind CHECK ((kind = ANY (ARRAY[1, 2, 3]))),
   constraint deferred_shard_job_pk PRIMARY KEY (shard, job)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
@@ -105,6 +108,26 @@ create table stint.epoch (
   constraint epoch_shard_number_pk PRIMARY KEY (shard, number)
 );
 
+create table stint.fair (
+  shard smallint not null,
+  queue_id integer not null,
+  rank bigint not null,
+  key text not null,
+  last bigint not null,
+  span bigint not null,
+  constraint fair_shard_queue_id_rank_key_pk PRIMARY KEY (shard, queue_id, rank, key)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
+
+create table stint.floor (
+  shard smallint not null,
+  queue_id integer not null,
+  rank bigint not null,
+  ord bigint not null,
+  mark bigint not null,
+  mark_xid xid8 not null,
+  constraint floor_shard_queue_id_rank_pk PRIMARY KEY (shard, queue_id, rank)
+) with (fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
+
 create table stint.gate (
   shard smallint not null,
   queue_id integer not null,
@@ -123,6 +146,8 @@ create table stint.gate (
   filled_at timestamp with time zone not null,
   claims bigint not null,
   counted_at timestamp with time zone not null,
+  max_per_worker integer,
+  blocked bigint not null default 0,
   constraint gate_shard_queue_id_pk PRIMARY KEY (shard, queue_id)
 ) with (fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
 
@@ -134,8 +159,11 @@ create table stint.idem (
   until_terminal boolean not null,
   expires_at timestamp with time zone,
   life integer not null default 1,
+  pruned text,
+  digest bytea,
   constraint idem_shard_queue_id_key_pk PRIMARY KEY (shard, queue_id, key)
 );
+CREATE INDEX idem_pruned ON stint.idem USING btree (shard, expires_at) WHERE (pruned IS NOT NULL);
 
 create table stint.job (
   shard smallint not null,
@@ -163,6 +191,8 @@ create table stint.job (
   close_ms bigint,
   start_ms bigint,
   run_ms bigint,
+  fairness_key text,
+  concurrency_key text,
   constraint job_shard_id_pk PRIMARY KEY (shard, id)
 ) partition by RANGE (id);
 
@@ -197,9 +227,19 @@ create table stint.journal (
   fences bigint[] storage external,
   workers text[] storage external,
   details text[] storage external,
+  moves integer[] storage external,
   constraint journal_shard_epoch_n_at_pk PRIMARY KEY (shard, epoch, n, at)
 ) partition by RANGE (at);
 CREATE INDEX journal_xid ON ONLY stint.journal USING btree (shard, epoch, xid);
+
+create table stint.journal_floor (
+  shard smallint not null,
+  epoch integer not null,
+  n bigint not null,
+  xid xid8 not null,
+  last_xids xid8[] not null,
+  constraint journal_floor_shard_epoch_pk PRIMARY KEY (shard, epoch)
+);
 
 create table stint.lease (
   shard smallint not null,
@@ -230,8 +270,12 @@ create table stint.lease (
   life_until timestamp with time zone,
   run_until timestamp with time zone,
   cancel_deadline timestamp with time zone,
+  lock_key text,
+  fair_key text,
+  capped boolean,
   constraint lease_shard_job_pk PRIMARY KEY (shard, job)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
+CREATE INDEX lease_worker ON stint.lease USING btree (shard, queue_id, worker) WHERE capped;
 CREATE UNIQUE INDEX lease_request ON stint.lease USING btree (shard, namespace, worker, request, job) WHERE (request IS NOT NULL);
 
 create table stint.parked (
@@ -250,10 +294,15 @@ create table stint.parked (
   start_ms bigint,
   run_ms bigint,
   life_until timestamp with time zone,
-  constraint parked_kind CHECK ((kind = ANY (ARRAY[1, 2]))),
+  lock_key text,
+  fair_key text,
+  holds boolean not null default false,
+  ord bigint,
+  constraint parked_kind CHECK ((kind = ANY (ARRAY[1, 2, 3]))),
   constraint parked_shard_job_pk PRIMARY KEY (shard, job)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
 CREATE INDEX parked_give_up ON stint.parked USING btree (shard, life_until) WHERE (life_until IS NOT NULL);
+CREATE INDEX parked_key ON stint.parked USING btree (shard, queue_id, lock_key, holds DESC, rank, ord, job) WHERE (kind = 3);
 
 create table stint.paused_namespace (
   shard smallint not null,
@@ -261,6 +310,15 @@ create table stint.paused_namespace (
   reason text not null,
   at timestamp with time zone not null,
   constraint paused_namespace_shard_namespace_pk PRIMARY KEY (shard, namespace)
+);
+
+create table stint.prune_mark (
+  shard smallint not null,
+  walk text not null,
+  finished_at timestamp with time zone not null,
+  job uuid not null,
+  at timestamp with time zone not null,
+  constraint prune_mark_shard_walk_pk PRIMARY KEY (shard, walk)
 );
 
 create table stint.queue (
@@ -285,9 +343,37 @@ create table stint.queue (
   status smallint not null default 1,
   status_reason text not null default ''::text,
   updated_at timestamp with time zone not null default now(),
+  concurrency_per_key integer not null default 1,
+  concurrency_hold boolean not null default false,
+  key_rate_permits integer,
+  key_rate_period_ms bigint,
+  key_rate_burst integer,
+  fairness_weights jsonb not null default '{}'::jsonb,
+  retention_ms bigint not null default 604800000,
+  sorted smallint not null default 0,
   constraint queue_shard_id_pk PRIMARY KEY (shard, id),
   constraint queue_name UNIQUE (shard, namespace, name)
 );
+
+create table stint.queue_tally (
+  shard smallint not null,
+  queue_id integer not null,
+  scheduled bigint not null,
+  blocked bigint not null,
+  ready bigint not null,
+  leased bigint not null,
+  running bigint not null,
+  retry_wait bigint not null,
+  suspended bigint not null,
+  enqueued bigint not null,
+  claimed bigint not null,
+  finished bigint not null,
+  failed bigint not null,
+  dead_letters bigint not null,
+  at timestamp with time zone not null,
+  samples bigint[] not null,
+  constraint queue_tally_shard_queue_id_pk PRIMARY KEY (shard, queue_id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
 
 create table stint.ready (
   shard smallint not null,
@@ -306,9 +392,16 @@ create table stint.ready (
   run_ms bigint,
   life_until timestamp with time zone,
   give_up_at timestamp with time zone,
-  constraint ready_shard_queue_id_rank_ord_pk PRIMARY KEY (shard, queue_id, rank, ord)
+  lock_key text,
+  fair_key text,
+  out_of_order boolean not null default true,
+  type text,
+  constraint ready_shard_queue_id_rank_ord_job_pk PRIMARY KEY (shard, queue_id, rank, ord, job)
 ) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
 CREATE INDEX ready_give_up ON stint.ready USING btree (shard, give_up_at) WHERE (give_up_at IS NOT NULL);
+CREATE INDEX ready_key ON stint.ready USING btree (shard, queue_id, lock_key, rank, ord) WHERE (lock_key IS NOT NULL);
+CREATE INDEX ready_out_of_order ON stint.ready USING btree (shard, queue_id, rank, ord) WHERE out_of_order;
+CREATE INDEX ready_type ON stint.ready USING btree (shard, ((((queue_id)::text || ' '::text) || type)), rank, ord, job) WHERE (type IS NOT NULL);
 
 create table stint.request (
   shard smallint not null,
@@ -320,6 +413,28 @@ create table stint.request (
   answer text not null,
   constraint request_shard_namespace_rpc_request_id_pk PRIMARY KEY (shard, namespace, rpc, request_id)
 );
+CREATE INDEX request_at ON stint.request USING btree (shard, at);
+
+create table stint.slot (
+  shard smallint not null,
+  queue_id integer not null,
+  key text not null,
+  held integer not null,
+  ready integer not null,
+  permits double precision not null,
+  filled_at timestamp with time zone not null,
+  paused_until timestamp with time zone,
+  wake_at timestamp with time zone,
+  constraint slot_shard_queue_id_key_pk PRIMARY KEY (shard, queue_id, key)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX slot_wake ON stint.slot USING btree (shard, wake_at) WHERE (wake_at IS NOT NULL);
+
+create table stint.tally_mark (
+  shard smallint not null,
+  epoch integer not null,
+  snapshot pg_snapshot not null,
+  constraint tally_mark_shard_pk PRIMARY KEY (shard)
+) with (fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
 
 create table stint.terminal (
   shard smallint not null,
@@ -336,6 +451,7 @@ create table stint.terminal (
   detail text,
   constraint terminal_shard_job_life_pk PRIMARY KEY (shard, job, life)
 ) partition by RANGE (job);
+CREATE INDEX terminal_finished ON ONLY stint.terminal USING btree (shard, finished_at);
 
 create sequence stint.audit_n_seq cache 1;
 create sequence stint.dead_letter_n cache 1;
@@ -374,6 +490,18 @@ BEGIN
   RETURN found_number;
 END $function$;
 
+CREATE OR REPLACE FUNCTION stint.days_before(parent text, before timestamp with time zone)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET "TimeZone" TO 'UTC'
+AS $function$
+  SELECT right(c.relname, 8) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+   WHERE i.inhparent = to_regclass('stint.' || parent) AND c.relname ~ ('^' || parent || '_[0-9]{8}$')
+     AND to_timestamp(right(c.relname, 8), 'YYYYMMDD') + interval '1 day' <= before
+   ORDER BY 1
+$function$;
+
 CREATE OR REPLACE FUNCTION stint.door_enqueue(j stint.job, of_epoch integer, until_terminal boolean, ttl_ms numeric, reject boolean, OUT job_id uuid, OUT deduplicated boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -397,6 +525,8 @@ BEGIN
       won := FOUND;
     END IF;
     IF won THEN
+      -- Before the position: who knows that all transactions before some id have ended knows that none brings a position any more.
+      PERFORM pg_current_xact_id();
       j.ord := CASE WHEN j.run_at > j.created_at THEN NULL ELSE nextval('stint.job_ord') END;
       INSERT INTO stint.job (shard, id, namespace, queue_id, type, rank, ord, run_at, created_at, digest, content_type, headers, labels, idempotency_key,
         max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload, disposition, start_ms, run_ms, close_ms)
@@ -413,11 +543,11 @@ BEGIN
       -- A key won for a record whose id is taken would point at a stranger.
       DELETE FROM stint.idem m WHERE m.shard = 0 AND m.queue_id = j.queue_id AND m.key = j.idempotency_key AND m.job = j.id;
     END IF;
-    SELECT d.job, d.free, p.digest, p.namespace INTO standing
+    SELECT d.job, d.free, coalesce(p.digest, d.digest) AS digest, coalesce(p.namespace, j.namespace) AS namespace INTO standing
       FROM (
-        SELECT o.id AS job, false AS free, 0 AS preference FROM stint.job o WHERE o.shard = 0 AND o.id = j.id
+        SELECT o.id AS job, false AS free, 0 AS preference, null::bytea AS digest FROM stint.job o WHERE o.shard = 0 AND o.id = j.id
         UNION ALL
-        SELECT m.job, stint.door_key_is_free(m, j.created_at), 1 FROM stint.idem m
+        SELECT m.job, stint.door_key_is_free(m, j.created_at), 1, m.digest FROM stint.idem m
          WHERE m.shard = 0 AND m.queue_id = j.queue_id AND m.key = j.idempotency_key
         ORDER BY preference LIMIT 1) d
       LEFT JOIN LATERAL (SELECT o.digest, o.namespace FROM stint.job o WHERE o.shard = 0 AND o.id = d.job OFFSET 0) p ON true;
@@ -477,7 +607,7 @@ CREATE OR REPLACE FUNCTION stint.door_key_is_free(m stint.idem, at timestamp wit
 AS $function$
   SELECT coalesce(m.expires_at <= at, false)
       OR (m.until_terminal AND EXISTS (SELECT 1 FROM stint.terminal t WHERE t.shard = 0 AND t.job = m.job AND t.life >= m.life))
-      OR NOT EXISTS (SELECT 1 FROM stint.job p WHERE p.shard = 0 AND p.id = m.job)
+      OR (m.pruned IS NULL AND NOT EXISTS (SELECT 1 FROM stint.job p WHERE p.shard = 0 AND p.id = m.job))
 $function$;
 
 CREATE OR REPLACE FUNCTION stint.door_map(argument text, value jsonb)
@@ -536,16 +666,17 @@ DECLARE
   bound record;
   gate record;
 BEGIN
-  INSERT INTO stint.journal (shard, epoch, at, types, jobs, queue_ids, details)
+  INSERT INTO stint.journal (shard, epoch, at, types, jobs, queue_ids, details, moves)
   VALUES (of_job.shard, of_epoch, of_job.created_at, ARRAY[1::smallint], ARRAY[of_job.id], ARRAY[of_job.queue_id],
-    CASE WHEN detail <> '{}' THEN ARRAY[detail] END);
+    CASE WHEN detail <> '{}' THEN ARRAY[detail] END,
+    ARRAY[ARRAY[of_job.queue_id, CASE WHEN of_job.ord IS NULL THEN 1 ELSE 0 END, 0, CASE WHEN of_job.ord IS NULL THEN 0 ELSE 1 END, 0, 0, 0, 0, 1, 0, 0, 0, 0]]);
   -- Asked once the journal is written to: whoever closes a queue has waited for those who did so before, and the others see it.
-  SELECT q.name, q.status IN (3, 4) AS draining INTO bound FROM stint.queue q WHERE q.shard = 0 AND q.id = of_job.queue_id;
+  SELECT q.name, q.status IN (3, 4) AS draining, q.sorted > 0 AS sorted INTO bound FROM stint.queue q WHERE q.shard = 0 AND q.id = of_job.queue_id;
   IF bound.draining THEN
     RAISE EXCEPTION 'stint.enqueue: queue % is draining: it takes no new jobs', bound.name USING ERRCODE = '55000';
   END IF;
   -- Looked at now, for an early word, and judged at the commit: nobody waits for a gate while the caller thinks.
-  SELECT g.max_queued, g.scheduled + g.ready + g.retry_wait + g.suspended + coalesce(sum(p.scheduled + p.ready), 0) AS depth INTO gate
+  SELECT g.max_queued, g.scheduled + g.blocked + g.ready + g.retry_wait + g.suspended + coalesce(sum(p.scheduled + p.ready), 0) AS depth INTO gate
     FROM stint.gate g LEFT JOIN stint.door_pending p ON p.shard = 0 AND p.xid = pg_current_xact_id() AND p.queue_id = g.queue_id
    WHERE g.shard = 0 AND g.queue_id = of_job.queue_id GROUP BY g.shard, g.queue_id;
   IF gate.depth >= gate.max_queued THEN
@@ -563,9 +694,9 @@ BEGIN
     INSERT INTO stint.parked (shard, job, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until)
     VALUES (of_job.shard, of_job.id, 2, of_job.queue_id, of_job.rank, 0, 0, 1, 1, 0, size, false, of_job.start_ms, of_job.run_ms, life_until);
   ELSE
-    INSERT INTO stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until, give_up_at)
+    INSERT INTO stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until, give_up_at, out_of_order, type)
     VALUES (of_job.shard, of_job.queue_id, of_job.rank, of_job.ord, of_job.id, 0, 0, 1, 1, 0, size, false, of_job.start_ms, of_job.run_ms, life_until,
-      least(life_until, of_job.created_at + of_job.start_ms * interval '1 millisecond'));
+      least(life_until, of_job.created_at + of_job.start_ms * interval '1 millisecond'), false, CASE WHEN bound.sorted THEN of_job.type END);
   END IF;
   PERFORM pg_notify('stint_bell', 'sql');
 END $function$;
@@ -607,7 +738,7 @@ BEGIN
      WHERE d.shard = 0 AND d.xid = pg_current_xact_id() ORDER BY d.queue_id
   LOOP
     UPDATE stint.gate g SET scheduled = g.scheduled + p.scheduled, ready = g.ready + p.ready WHERE g.shard = 0 AND g.queue_id = p.queue_id
-    RETURNING g.max_queued, g.scheduled + g.ready + g.retry_wait + g.suspended - p.scheduled - p.ready AS depth INTO gate;
+    RETURNING g.max_queued, g.scheduled + g.blocked + g.ready + g.retry_wait + g.suspended - p.scheduled - p.ready AS depth INTO gate;
     IF gate.depth + p.scheduled + p.ready > gate.max_queued THEN
       RAISE EXCEPTION 'stint.enqueue: queue % is full: % jobs wait, and % may', p.name, gate.depth, gate.max_queued USING ERRCODE = '53400';
     END IF;
@@ -624,6 +755,74 @@ AS $function$
   SELECT CASE WHEN stint.door_ms(span) NOT BETWEEN min_ms AND 31622400000
     THEN argument || ' must be from ' || trim_scale(min_ms / 1000.0) || ' s to 31622400 s' END
 $function$;
+
+CREATE OR REPLACE FUNCTION stint.drop_empty_partition(before timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET lock_timeout TO '50ms'
+AS $function$
+DECLARE
+  day text;
+  parent text;
+  child text;
+  has_jobs boolean;
+BEGIN
+  -- Whoever is at it already does it for all.
+  IF NOT pg_try_advisory_xact_lock(hashtext('stint.drop_partitions')) THEN
+    RETURN NULL;
+  END IF;
+  FOR day IN SELECT d FROM stint.days_before('job', before) d LOOP
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM stint.%I)', 'job_' || day) INTO has_jobs;
+    CONTINUE WHEN has_jobs;
+    FOREACH parent IN ARRAY ARRAY['attempt', 'terminal', 'job_event', 'checkpoint', 'job'] LOOP
+      child := format('%s_%s', parent, day);
+      CONTINUE WHEN to_regclass('stint.' || child) IS NULL;
+      EXECUTE format('LOCK TABLE ONLY stint.%I IN ACCESS EXCLUSIVE MODE', parent);
+      IF parent = 'job' THEN
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM stint.%I)', child) INTO has_jobs;
+        CONTINUE WHEN has_jobs;
+      END IF;
+      EXECUTE format('DROP TABLE stint.%I', child);
+      RETURN child;
+    END LOOP;
+  END LOOP;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION stint.drop_journal_partition(of_shard smallint, before timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET lock_timeout TO '50ms'
+AS $function$
+DECLARE
+  child text;
+  last record;
+  last_xids xid8[];
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('stint.drop_partitions')) THEN
+    RETURN NULL;
+  END IF;
+  SELECT 'journal_' || d INTO child FROM stint.days_before('journal', before) d LIMIT 1;
+  IF child IS NULL THEN
+    RETURN NULL;
+  END IF;
+  LOCK TABLE ONLY stint.journal IN ACCESS EXCLUSIVE MODE;
+  EXECUTE format('SELECT e.epoch, e.n, x.xid
+      FROM (SELECT epoch, n FROM stint.%1$I WHERE shard = $1 ORDER BY epoch DESC, n DESC LIMIT 1) e
+     CROSS JOIN LATERAL (SELECT xid FROM stint.%1$I WHERE shard = $1 AND epoch = e.epoch ORDER BY xid DESC LIMIT 1) x', child) INTO last USING of_shard;
+  IF last.n IS NOT NULL THEN
+    -- Not one of a transaction that was open beside them is taken for a writer of what left: the last ones are known by number.
+    EXECUTE format('SELECT array_agg(xid ORDER BY xid) FROM (
+        SELECT DISTINCT xid FROM stint.%I WHERE shard = $1 AND epoch = $2 ORDER BY xid DESC LIMIT 1000) x', child)
+      INTO last_xids USING of_shard, last.epoch;
+    INSERT INTO stint.journal_floor AS f (shard, epoch, n, xid, last_xids) VALUES (of_shard, last.epoch, last.n, last.xid, last_xids)
+    ON CONFLICT (shard, epoch) DO UPDATE SET n = greatest(f.n, excluded.n), xid = greatest(f.xid, excluded.xid),
+      last_xids = (SELECT array_agg(k.xid ORDER BY k.xid) FROM (
+        SELECT DISTINCT u.xid FROM unnest(f.last_xids || excluded.last_xids) AS u(xid) ORDER BY u.xid DESC LIMIT 1000) k);
+  END IF;
+  EXECUTE format('DROP TABLE stint.%I', child);
+  RETURN child;
+END $function$;
 
 CREATE OR REPLACE FUNCTION stint.enqueue(queue text, payload bytea DEFAULT '\x'::bytea, type text DEFAULT ''::text, namespace text DEFAULT 'default'::text, content_type text DEFAULT ''::text, priority integer DEFAULT 0, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT ''::text, idempotency_scope text DEFAULT 'RETAINED'::text, idempotency_ttl interval DEFAULT NULL::interval, on_duplicate text DEFAULT 'RETURN_EXISTING'::text, headers jsonb DEFAULT '{}'::jsonb, labels jsonb DEFAULT '{}'::jsonb, max_attempts integer DEFAULT NULL::integer, initial_backoff interval DEFAULT NULL::interval, multiplier double precision DEFAULT NULL::double precision, max_backoff interval DEFAULT NULL::interval, jitter boolean DEFAULT NULL::boolean, non_retryable_codes text[] DEFAULT NULL::text[], disposition text DEFAULT 'RERUNNABLE'::text, schedule_to_start interval DEFAULT NULL::interval, start_to_close interval DEFAULT NULL::interval, schedule_to_close interval DEFAULT NULL::interval, INOUT job_id uuid DEFAULT NULL::uuid, OUT deduplicated boolean)
  RETURNS record
@@ -784,6 +983,17 @@ BEGIN
     RAISE EXCEPTION 'shard % is in epoch %', of_shard, found_number USING ERRCODE = 'ST002';
   END IF;
   RETURN found_number;
+END $function$;
+
+CREATE OR REPLACE FUNCTION stint.held_by_workers(of_shard smallint, queue_ids integer[], workers text[])
+ RETURNS TABLE(queue_id integer, held integer[])
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN QUERY SELECT q.id, ARRAY(
+      SELECT (SELECT count(*)::integer FROM stint.lease l WHERE l.shard = of_shard AND l.queue_id = q.id AND l.worker = w.worker AND l.capped)
+        FROM unnest(workers) WITH ORDINALITY AS w(worker, n) ORDER BY w.n)
+    FROM unnest(queue_ids) AS q(id);
 END $function$;
 
 CREATE OR REPLACE FUNCTION stint.mint_job_id(at timestamp with time zone)

@@ -28,11 +28,15 @@ export const stint = pgSchema('stint');
 
 const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
 const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
+const pgSnapshot = customType<{ data: string }>({ dataType: () => 'pg_snapshot' });
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' });
 const int8 = (name: string) => bigint(name, { mode: 'bigint' });
 
-/** Positions in the backlog: drawn when a job becomes READY, so FIFO is by position. CACHE 1, or sessions would interleave. */
-export const jobOrd = stint.sequence('job_ord');
+/**
+ * Positions in the backlog: drawn when a job becomes READY, so FIFO is by position. CACHE 1, or sessions would interleave. The room between
+ * two is that of jobs with fairness keys: see `positions.ts`.
+ */
+export const jobOrd = stint.sequence('job_ord', { increment: 65_536 });
 /** Order of the journal: drawn in the insert that reads the rows its statement locked. */
 export const journalN = stint.sequence('journal_n');
 /** Emit order of dead letters. */
@@ -84,12 +88,30 @@ export const queue = stint.table(
     /** Number of the queue that gets copies; null: none. */
     deadLetterQueueId: integer('dead_letter_queue_id'),
     deadLetterPayloadBytes: integer('dead_letter_payload_bytes').notNull().default(65_536),
+    /** Slots of each concurrency key. */
+    concurrencyPerKey: integer('concurrency_per_key').notNull().default(1),
+    /** Whether a job keeps its slot while it waits for another try or is suspended. */
+    concurrencyHold: boolean('concurrency_hold').notNull().default(false),
+    /** Claims of one concurrency key in a period, and as many at once after a quiet time; null: as many as are asked for. */
+    keyRatePermits: integer('key_rate_permits'),
+    keyRatePeriodMs: int8('key_rate_period_ms'),
+    keyRateBurst: integer('key_rate_burst'),
+    /** By fairness key: 1 to 1,000. A key that is not there has 1. */
+    fairnessWeights: jsonb('fairness_weights')
+      .notNull()
+      .default(sql`'{}'`),
+    /** How long jobs are kept behind their end: 7 days where nobody says otherwise. */
+    retentionMs: int8('retention_ms')
+      .notNull()
+      .default(sql`604800000`),
     /** 1 pull only, 2 push only, 3 both. */
     mode: smallint('mode').notNull().default(3),
     /** 1 active, 2 paused, 3 draining its backlog, 4 draining what is in flight. */
     status: smallint('status').notNull().default(1),
     statusReason: text('status_reason').notNull().default(''),
     updatedAt: instant('updated_at').notNull().defaultNow(),
+    /** Whether its READY tokens carry their type: 0 none, 1 those that came since it was first claimed by type, 2 all. */
+    sorted: smallint('sorted').notNull().default(0),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] }), unique('queue_name').on(t.shard, t.namespace, t.name)],
 );
@@ -105,12 +127,17 @@ export const gate = stint.table(
     queueId: integer('queue_id').notNull(),
     /** Null: unbounded. */
     maxInFlight: integer('max_in_flight'),
+    /** Of one worker. */
+    maxPerWorker: integer('max_per_worker'),
     maxQueued: integer('max_queued'),
     /** Claims in a period, and as many at once after a quiet time; null: as many as are asked for. */
     ratePermits: integer('rate_permits'),
     ratePeriodMs: int8('rate_period_ms'),
     rateBurst: integer('rate_burst'),
     scheduled: int8('scheduled').notNull(),
+    blocked: int8('blocked')
+      .notNull()
+      .default(sql`0`),
     ready: int8('ready').notNull(),
     leased: int8('leased').notNull(),
     running: int8('running').notNull(),
@@ -124,6 +151,55 @@ export const gate = stint.table(
     countedAt: instant('counted_at').notNull(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.queueId] })],
+);
+
+/**
+ * The slots of a concurrency key: a job that is READY or in flight holds one, and so does one that waits for another try where its queue
+ * says so. Changed in the transaction that moves the token. There is a row while jobs of the key wait or hold, or it is paused.
+ */
+export const slot = stint.table(
+  'slot',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    key: text('key').notNull(),
+    /** Jobs that hold one. */
+    held: integer('held').notNull(),
+    /** Of those, the READY ones. */
+    ready: integer('ready').notNull(),
+    /** Claims that may be given at `filled_at`: the level of the key's token bucket. */
+    permits: doublePrecision('permits').notNull(),
+    filledAt: instant('filled_at').notNull(),
+    /** No job of the key becomes READY before, by the word of a worker. */
+    pausedUntil: instant('paused_until'),
+    /** When to look whether jobs of the key may become READY; null: nothing can have changed. */
+    wakeAt: instant('wake_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.shard, t.queueId, t.key] }),
+    index('slot_wake')
+      .on(t.shard, t.wakeAt)
+      .where(sql`wake_at is not null`),
+  ],
+);
+
+/**
+ * Where each fairness key that has jobs stands in the backlog of a queue and a rank. The row of the empty key is there while keys are in use:
+ * jobs without a key are one more then. Whoever gives positions to jobs of a key holds its row until the commit.
+ */
+export const fair = stint.table(
+  'fair',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    key: text('key').notNull(),
+    /** Not below any position that a job of the key has been given. */
+    last: int8('last').notNull(),
+    /** By how much the latest statement moved it: what an upsert hands to a row that is there. */
+    span: int8('span').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.rank, t.key] })],
 );
 
 /** What an open transaction has brought through the SQL door into a queue that has a gate: its commit counts it, and takes the row away. */
@@ -192,6 +268,7 @@ export const job = stint.table(
     headers: jsonb('headers').notNull(),
     labels: jsonb('labels').notNull(),
     idempotencyKey: text('idempotency_key'),
+    fairnessKey: text('fairness_key'),
     maxAttempts: integer('max_attempts'),
     initialBackoffMs: int8('initial_backoff_ms'),
     multiplier: doublePrecision('multiplier'),
@@ -204,6 +281,7 @@ export const job = stint.table(
     closeMs: int8('close_ms'),
     startMs: int8('start_ms'),
     runMs: int8('run_ms'),
+    concurrencyKey: text('concurrency_key'),
     payload: bytea('payload').notNull(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.id] })],
@@ -225,6 +303,10 @@ const token = () => ({
   runMs: int8('run_ms'),
   /** When the life must have ended (schedule_to_close). */
   lifeUntil: instant('life_until'),
+  /** The concurrency key. */
+  lockKey: text('lock_key'),
+  /** The job's fairness key. */
+  fairKey: text('fair_key'),
 });
 
 export const ready = stint.table(
@@ -238,13 +320,48 @@ export const ready = stint.table(
     ...token(),
     /** When it times out: the earlier of schedule_to_start and `life_until`. */
     giveUpAt: instant('give_up_at'),
+    /**
+     * False: its position was drawn from `job_ord` by the transaction that inserted it, after that had its transaction id. All else may come
+     * to lie below a floor, where only the partial index leads to it.
+     */
+    outOfOrder: boolean('out_of_order').notNull().default(true),
+    /** Of its job, where its queue is claimed by type. */
+    type: text('type'),
   },
   (t) => [
-    primaryKey({ columns: [t.shard, t.queueId, t.rank, t.ord] }),
+    primaryKey({ columns: [t.shard, t.queueId, t.rank, t.ord, t.job] }),
+    index('ready_key')
+      .on(t.shard, t.queueId, t.lockKey, t.rank, t.ord)
+      .where(sql`lock_key is not null`),
+    index('ready_out_of_order')
+      .on(t.shard, t.queueId, t.rank, t.ord)
+      .where(sql`out_of_order`),
+    index('ready_type')
+      // Not by the queue itself: no plan shall read the whole queue by the primary key and pass over the other types.
+      .on(t.shard, sql`(queue_id::text || ' ' || type)`, t.rank, t.ord, t.job)
+      .where(sql`type is not null`),
     index('ready_give_up')
       .on(t.shard, t.giveUpAt)
       .where(sql`give_up_at is not null`),
   ],
+);
+
+/**
+ * Where claims begin to read a rank of a queue, while a held snapshot keeps the dead entries below it from being cleaned: no row that is
+ * in order lies below `ord`, and none ever will. There is no row where nothing is held.
+ */
+export const floor = stint.table(
+  'floor',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    rank: int8('rank').notNull(),
+    ord: int8('ord').notNull(),
+    /** How far it may move once every transaction before `mark_xid` has ended. */
+    mark: int8('mark').notNull(),
+    markXid: xid8('mark_xid').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.rank] })],
 );
 
 export const lease = stint.table(
@@ -271,9 +388,14 @@ export const lease = stint.table(
     runUntil: instant('run_until'),
     /** Set by a cancel request: when the cancellation is forced. */
     cancelDeadline: instant('cancel_deadline'),
+    /** True where its queue bounds each worker: these are counted by worker. */
+    capped: boolean('capped'),
   },
   (t) => [
     primaryKey({ columns: [t.shard, t.job] }),
+    index('lease_worker')
+      .on(t.shard, t.queueId, t.worker)
+      .where(sql`capped`),
     uniqueIndex('lease_request')
       .on(t.shard, t.namespace, t.worker, t.request, t.job)
       .where(sql`request is not null`),
@@ -291,6 +413,8 @@ export const deferred = stint.table(
     queueId: integer('queue_id').notNull(),
     rank: int8('rank').notNull(),
     ...token(),
+    /** Whether it keeps a slot of its key. */
+    holds: boolean('holds').notNull().default(false),
   },
   (t) => [
     primaryKey({ columns: [t.shard, t.job] }),
@@ -301,7 +425,10 @@ export const deferred = stint.table(
   ],
 );
 
-/** What nothing moves by itself: SUSPENDED jobs (kind 1), and READY ones that are externally owned (kind 2), which nobody claims. */
+/**
+ * What nothing moves by itself: SUSPENDED jobs (kind 1), READY ones that are externally owned (kind 2), which nobody claims, and BLOCKED
+ * ones (kind 3), which wait for a slot of their key.
+ */
 export const parked = stint.table(
   'parked',
   {
@@ -311,9 +438,16 @@ export const parked = stint.table(
     queueId: integer('queue_id').notNull(),
     rank: int8('rank').notNull(),
     ...token(),
+    /** Whether it keeps a slot of its key. */
+    holds: boolean('holds').notNull().default(false),
+    /** The position of a BLOCKED job, which it has in the backlog too. */
+    ord: int8('ord'),
   },
   (t) => [
     primaryKey({ columns: [t.shard, t.job] }),
+    index('parked_key')
+      .on(t.shard, t.queueId, t.lockKey, t.holds.desc().nullsFirst(), t.rank, t.ord, t.job)
+      .where(sql`kind = 3`),
     index('parked_give_up')
       .on(t.shard, t.lifeUntil)
       .where(sql`life_until is not null`),
@@ -372,7 +506,20 @@ export const terminal = stint.table(
     /** What the event tells, where no try ended with the life. */
     detail: text('detail'),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.job, t.life] })],
+  (t) => [primaryKey({ columns: [t.shard, t.job, t.life] }), index('terminal_finished').on(t.shard, t.finishedAt)],
+);
+
+/** How far a walk along `terminal_finished` has come: what ended up to there was looked at. One walk a retention in use, one a `Prune` that goes on. */
+export const pruneMark = stint.table(
+  'prune_mark',
+  {
+    shard: smallint('shard').notNull(),
+    walk: text('walk').notNull(),
+    finishedAt: instant('finished_at').notNull(),
+    job: uuid('job').notNull(),
+    at: instant('at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.walk] })],
 );
 
 /** Events that no other row tells. Insert only; partitioned as `job`. */
@@ -447,8 +594,16 @@ export const idem = stint.table(
     expiresAt: instant('expires_at'),
     /** The life of the job that holds it: its end frees a key that is held until terminal. */
     life: integer('life').notNull().default(1),
+    /** Set when its job is pruned and the key's ttl is not over: what its job was, as JSON, and the digest of its content. */
+    pruned: text('pruned'),
+    digest: bytea('digest'),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.queueId, t.key] })],
+  (t) => [
+    primaryKey({ columns: [t.shard, t.queueId, t.key] }),
+    index('idem_pruned')
+      .on(t.shard, t.expiresAt)
+      .where(sql`pruned is not null`),
+  ],
 );
 
 /** What a `request_id` was answered, and to what. */
@@ -463,7 +618,7 @@ export const request = stint.table(
     at: instant('at').notNull(),
     answer: text('answer').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.shard, t.namespace, t.rpc, t.requestId] })],
+  (t) => [primaryKey({ columns: [t.shard, t.namespace, t.rpc, t.requestId] }), index('request_at').on(t.shard, t.at)],
 );
 
 /** What a statement did: one row a statement, in parallel arrays. Null arrays mean zeros or nothing. Partitioned by `at`. */
@@ -489,6 +644,61 @@ export const journal = stint.table(
     workers: text('workers').array(),
     /** JSON of what each event tells besides its envelope. */
     details: text('details').array(),
+    /** How the statement moved tokens, a row of numbers for each queue: see `moves.ts`. Null: it moved none. */
+    moves: integer('moves').array(),
   },
   (t) => [primaryKey({ columns: [t.shard, t.epoch, t.n, t.at] }), index('journal_xid').on(t.shard, t.epoch, t.xid)],
+);
+
+/** What has left the journal: its last row in each epoch that it was dropped from. Who has not seen it has missed something. */
+export const journalFloor = stint.table(
+  'journal_floor',
+  {
+    shard: smallint('shard').notNull(),
+    epoch: integer('epoch').notNull(),
+    /** The highest position, and the highest transaction id. */
+    n: int8('n').notNull(),
+    xid: xid8('xid').notNull(),
+    /** Transactions that wrote the last rows, a thousand; where there are fewer, those that wrote any. */
+    lastXids: xid8('last_xids').array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.epoch] })],
+);
+
+/** What the journal comes to for each queue, as far as it is folded: the tokens in each state, and how many there ever were of what a rate is told of. */
+export const queueTally = stint.table(
+  'queue_tally',
+  {
+    shard: smallint('shard').notNull(),
+    queueId: integer('queue_id').notNull(),
+    scheduled: int8('scheduled').notNull(),
+    blocked: int8('blocked').notNull(),
+    ready: int8('ready').notNull(),
+    leased: int8('leased').notNull(),
+    running: int8('running').notNull(),
+    retryWait: int8('retry_wait').notNull(),
+    suspended: int8('suspended').notNull(),
+    enqueued: int8('enqueued').notNull(),
+    claimed: int8('claimed').notNull(),
+    finished: int8('finished').notNull(),
+    failed: int8('failed').notNull(),
+    /** That are not replayed. */
+    deadLetters: int8('dead_letters').notNull(),
+    /** Of the latest statement that is folded. */
+    at: instant('at').notNull(),
+    /** The totals of the last minute, oldest first, five numbers each: microseconds since 1970, enqueued, claimed, finished, failed. */
+    samples: int8('samples').array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.queueId] })],
+);
+
+/** How far the journal is folded into the tallies: what this snapshot of this epoch shows, and all of former epochs. */
+export const tallyMark = stint.table(
+  'tally_mark',
+  {
+    shard: smallint('shard').notNull(),
+    epoch: integer('epoch').notNull(),
+    snapshot: pgSnapshot('snapshot').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard] })],
 );

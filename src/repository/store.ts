@@ -1,3 +1,4 @@
+import { JOURNAL_RETENTION_DAYS } from '../domain/retention.ts';
 import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
@@ -17,6 +18,8 @@ const HOT_CONNECTIONS = 12;
 const SLOW_CONNECTIONS = 2;
 /** Upkeep and rings. */
 const UPKEEP_CONNECTIONS = 3;
+/** A vacuum of millions of dead rows; what is cut short there is begun anew. */
+const VACUUM_DEADLINE_MS = 300_000;
 /** A round of upkeep is short, and what it cannot do in this time it tries again. */
 const UPKEEP_DEADLINE_MS = 5_000;
 /** The feed's reads go one after the other; subscribers who catch up share the second. */
@@ -40,8 +43,22 @@ function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   };
 }
 
+export interface StoreOptions {
+  readonly url: string;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Default: 7. */
+  readonly journalRetentionDays?: number;
+}
+
 /** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
-export async function openStore({ url, clock, random }: { url: string; clock: Clock; random: () => number }): Promise<Store> {
+export async function openStore({
+  url,
+  clock,
+  random,
+  journalRetentionDays = JOURNAL_RETENTION_DAYS.default,
+}: StoreOptions): Promise<Store> {
   await migrate(url);
   const upkeep = new Database({
     url,
@@ -67,13 +84,20 @@ export async function openStore({ url, clock, random }: { url: string; clock: Cl
   });
   const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onUnprepared: prepare });
   const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onUnprepared: prepare });
+  const vacuum = new Database({
+    url,
+    connections: 1,
+    applicationName: 'stint vacuum',
+    settings: 'plain',
+    queryDeadlineMs: VACUUM_DEADLINE_MS,
+  });
   const doorbell = createDoorbell(url, upkeep);
   return {
-    repository: createRepository({ hot, slow, upkeep, clock, random }),
+    repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
     journal: createJournal(feed.run),
     doorbell,
     close: async () => {
-      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), feed.close()]);
+      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
     },
   };
 }

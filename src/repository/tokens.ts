@@ -4,10 +4,11 @@
  */
 import { sql, type SQL } from 'drizzle-orm';
 import { position } from './jobs/position.ts';
+import { sortedByRecord } from './sorted-queues.ts';
 import { shard } from './statement.ts';
 
 /** What every token carries on unchanged; the same names in each table. */
-export const carried = sql`size, checkpointed, start_ms, run_ms, life_until`;
+export const carried = sql`size, checkpointed, start_ms, run_ms, life_until, lock_key, fair_key`;
 
 /** When a token that becomes READY at `c.now` times out. */
 export const giveUpAt = sql`least(life_until, c.now + start_ms * interval '1 millisecond')`;
@@ -19,24 +20,26 @@ export const inTime = sql`(r.give_up_at is null or r.give_up_at > (select now fr
 export const DEFERRED = { scheduled: 1, retryWait: 2, scheduledExternal: 3 } as const;
 
 /** Kinds of `parked`. */
-export const PARKED = { suspended: 1, external: 2 } as const;
+export const PARKED = { suspended: 1, external: 2, blocked: 3 } as const;
 
 /** The state of a deferred token `d`, and of a parked one `k`. */
 export const deferredState = sql`case d.kind when ${DEFERRED.retryWait} then 'RETRY_WAIT' else 'SCHEDULED' end`;
-export const parkedState = sql`case k.kind when ${PARKED.suspended} then 'SUSPENDED' else 'READY' end`;
+export const parkedState = sql`case k.kind when ${PARKED.suspended} then 'SUSPENDED' when ${PARKED.blocked} then 'BLOCKED' else 'READY' end`;
 
 const same = (alias: SQL) => sql`${alias}.job, ${alias}.queue_id, ${alias}.rank, ${alias}.attempt, ${alias}.fence, ${alias}.life,
-  ${alias}.seq, ${alias}.releases, ${alias}.size, ${alias}.checkpointed, ${alias}.start_ms, ${alias}.run_ms, ${alias}.life_until`;
+  ${alias}.seq, ${alias}.releases, ${alias}.size, ${alias}.checkpointed, ${alias}.start_ms, ${alias}.run_ms, ${alias}.life_until,
+  ${alias}.lock_key, ${alias}.fair_key`;
 
 /**
- * A waiting token, alike from whatever table. `tid` and `ord` only of one in `ready` (rows of that table are never updated, so a
- * ctid is safe), `due_at` only of a deferred one.
+ * A waiting token, alike from whatever table. `tid` only of one in `ready` (rows of that table are never updated, so a ctid
+ * is safe), `ord` of that and of a BLOCKED one, `due_at` only of a deferred one. `holds` tells that it has a slot of its key.
  */
-export const readyToken = sql`r.ctid as tid, 'READY' as state, false as external, null::timestamptz as due_at, r.ord, r.give_up_at, ${same(sql`r`)}`;
+export const readyToken = sql`r.ctid as tid, 'READY' as state, false as external, null::timestamptz as due_at, r.ord, r.give_up_at,
+  r.lock_key is not null as holds, ${same(sql`r`)}`;
 export const deferredToken = sql`null::tid as tid, ${deferredState} as state, d.kind = ${DEFERRED.scheduledExternal} as external, d.due_at,
-  null::bigint as ord, d.life_until as give_up_at, ${same(sql`d`)}`;
+  null::bigint as ord, d.life_until as give_up_at, d.holds, ${same(sql`d`)}`;
 export const parkedToken = sql`null::tid as tid, ${parkedState} as state, k.kind = ${PARKED.external} as external, null::timestamptz as due_at,
-  null::bigint as ord, k.life_until as give_up_at, ${same(sql`k`)}`;
+  k.ord, k.life_until as give_up_at, k.holds, ${same(sql`k`)}`;
 
 /** Conditions on the tokens of each table; a table that is not named is not looked into. */
 export interface Places {
@@ -102,14 +105,28 @@ gone_parked as (
  */
 export const taken = sql`(select job from gone_ready union all select job from gone_deferred union all select job from gone_parked)`;
 
+/** Whether a job that could be READY has to be let in by its key first, by the columns of its token: also one that has a slot. */
+const comesBlocked = sql`(lock_key is not null and not external)`;
+
+/** The state of a job that could be READY. */
+export const readyOrBlocked = sql`case when ${comesBlocked} then 'BLOCKED' else 'READY' end`;
+
+/** Detail (jsonb) of its event: `b` where it is BLOCKED. */
+export const blockedDetail = sql`case when ${comesBlocked} then '{"b":true}'::jsonb else '{}'::jsonb end`;
+
 /**
  * CTEs that make the jobs of `source` READY, each at the position `ord` it brings: into the backlog, or parked where nobody
- * claims them. `source` has the columns of a token, with the sequence of the event that made it READY.
+ * claims them, or BLOCKED where their key lets them in. `source` has the columns of a token, with the sequence of the event
+ * that made it READY, and `drawn`: the value of `job_ord` that it drew in this transaction, which had its id before that. What stands there
+ * is in order; any other position is not (floors.ts). `type` is that of its job `x`.
  */
-export const intoReady = (source: SQL): SQL => sql`in_ready as (
-  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, give_up_at)
-  select ${shard}, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, ${giveUpAt} from ${source} cross join c
-   where not external),
+export const intoReady = (source: SQL, type: SQL = sortedByRecord): SQL => sql`in_ready as (
+  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, give_up_at, out_of_order, type)
+  select ${shard}, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, ${giveUpAt},
+      ord is distinct from drawn, ${type} from ${source} x cross join c
+   where not external and not ${comesBlocked}),
 in_parked as (
-  insert into stint.parked (shard, job, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
-  select ${shard}, job, ${PARKED.external}, queue_id, rank, attempt, fence, life, seq, releases, ${carried} from ${source} where external)`;
+  insert into stint.parked (shard, job, kind, queue_id, rank, ord, attempt, fence, life, seq, releases, ${carried}, holds)
+  select ${shard}, job, case when external then ${PARKED.external} else ${PARKED.blocked} end, queue_id, rank, case when not external then ord end,
+      attempt, fence, life, seq, releases, ${carried}, holds
+    from ${source} where external or ${comesBlocked})`;

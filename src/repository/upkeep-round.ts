@@ -12,6 +12,7 @@ export function parseRound(rows: readonly Row[], limit: number): UpkeepRound {
     more: count >= limit,
     nextDueAt: instantOrNull(row, 'next_due_at'),
     databaseTime: instant(row, 'now'),
+    touchesKeys: row['touched'] === true,
     readyQueues: parseQueueNames(row['ready_queues']),
   };
 }

@@ -38,11 +38,11 @@ describe('an audit record', () => {
   it('is left by each PutQueue, with all settings before and after', async () => {
     const one = scene();
     const { stint, namespace, queue } = one;
-    await stint.putQueue({ namespace, queue: { name: queue, maxQueued: 5, rateLimit: { permits: 3, period: seconds(2) } } });
+    await stint.putQueue({ namespace, queue: { name: queue, maxQueued: 5, rateLimit: { perKey: false, permits: 3, period: seconds(2) } } });
     await stint.putQueue({ namespace, queue: { name: queue, mode: QueueMode.PUSH_ONLY }, updateMask: ['mode', 'max_queued'] });
     const [second, first] = await records(one);
     expect(first).toMatchObject({ namespace, queue, action: 'PUT', reason: '' });
-    const rateLimit = { permits: 3, periodMs: 2_000, burst: 3 };
+    const rateLimit = { perKey: false, permits: 3, periodMs: 2_000, burst: 3 };
     expect(JSON.parse(first?.before ?? '')).toMatchObject({
       mode: 'PUSH_PULL',
       maxQueued: null,

@@ -41,6 +41,7 @@ const bounds: Bound[] = [
   ['the media type of a payload', 'job.content_type', 256, spec((n) => ({ contentType: text(n) }))],
   ['headers and labels together', 'job.headers', 16 * KiB, spec((n) => ({ headers: { h: text(n - 10) }, labels: { l: text(8) } }))],
   ['an idempotency key', 'job.idempotency_key', 256, spec((n) => ({ idempotencyKey: text(n) }))],
+  ['a fairness key', 'job.fairness_key', 256, spec((n) => ({ fairnessKey: text(n) }))],
   [
     'the time of an idempotency key',
     'job.idempotency.ttl',
@@ -52,7 +53,8 @@ const bounds: Bound[] = [
   ['a backoff', 'job.retry.max_backoff', 366 * DAY_S, spec((n) => ({ retry: { maxBackoff: seconds(n) } }))],
   ['codes that are not retried', 'job.retry.non_retryable_codes', 100, spec((n) => ({ retry: { nonRetryableCodes: times(n, String) } }))],
   ['the jobs of a claim', 'max_jobs', 1_000, claiming((n) => ({ maxJobs: n }))],
-  ['the queues of a claim', 'queues', 100, claiming((n) => ({ queues: times(n, (i) => `q${i}`) }))],
+  ['the queues of a claim', 'queues', 1_000, claiming((n) => ({ queues: times(n, (i) => `q${i}`) }))],
+  ['the types of a claim', 'types', 100, claiming((n) => ({ types: times(n, (i) => `t${i}`) }))],
   ['the name of a worker', 'worker_id', 256, claiming((n) => ({ workerId: text(n) }))],
   ['the id of a request', 'request_id', 256, claiming((n) => ({ requestId: text(n) }))],
   ['a lease', 'lease_duration', DAY_S, claiming((n) => ({ leaseDuration: seconds(n) }))],

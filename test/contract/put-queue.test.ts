@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Queue, QueueMode, QueueStatus } from '../../gen/stint/v1/queue.ts';
+import { ConcurrencyPolicy, type Queue, QueueMode, QueueStatus } from '../../gen/stint/v1/queue.ts';
 import { type Scene, useService } from './scene.ts';
 import { micros, reasonOf, refusal, seconds } from './stint.ts';
 
@@ -30,8 +30,10 @@ const DEFAULTS = {
   retry: { maxAttempts: 10, initialBackoff: seconds(1), multiplier: 2, maxBackoff: seconds(600), jitter: true, nonRetryableCodes: [] },
   deadLetter: { enabled: true, queue: '', maxPayloadBytes: 65_536 },
   rateLimit: undefined,
-  concurrencyPerKey: undefined,
-  retention: undefined,
+  concurrencyPerKey: 1,
+  concurrencyPolicy: ConcurrencyPolicy.RELEASE,
+  fairnessWeights: {},
+  retention: seconds(7 * 86_400),
   status: QueueStatus.ACTIVE,
   statusReason: '',
 };
@@ -52,7 +54,11 @@ const EVERYTHING = {
     nonRetryableCodes: ['a', 'b.c'],
   },
   deadLetter: { enabled: false, queue: 'dead', maxPayloadBytes: 0 },
-  rateLimit: { permits: 10, period: seconds(11), burst: 12, perKey: false },
+  rateLimit: { permits: 10, period: seconds(11), burst: 12, perKey: true },
+  concurrencyPerKey: 13,
+  concurrencyPolicy: ConcurrencyPolicy.HOLD,
+  fairnessWeights: { 'tenant ü': 1_000, other: 2 },
+  retention: seconds(60),
 };
 
 describe('a queue', () => {
@@ -122,15 +128,19 @@ const REFUSED: [string, string, QueuePartial, string[]?][] = [
   ['queue.name', 'INVALID_FIELD', { name: '' }],
   ['queue.max_in_flight', 'INVALID_FIELD', { maxInFlight: 0 }],
   ['queue.rate_limit.permits', 'INVALID_FIELD', { rateLimit: { permits: 0 } }],
+  ['queue.fairness_weights', 'INVALID_FIELD', { fairnessWeights: { tenant: 0 } }],
+  ['queue.fairness_weights', 'INVALID_FIELD', { fairnessWeights: { tenant: 1_001 } }],
   ['queue.mode', 'INVALID_FIELD', { mode: JSON.parse('77') }],
   ['queue.retry.initial_backoff', 'INVALID_FIELD', { retry: { initialBackoff: seconds(601) } }],
   ['queue.dead_letter.queue', 'INVALID_FIELD', { deadLetter: { queue: 'work' } }],
   ['queue.dead_letter.queue', 'INVALID_FIELD', { deadLetter: { queue: 'no spaces' } }],
   ['update_mask', 'INVALID_FIELD', { maxQueued: 1 }, ['max_queued', 'name']],
   ['update_mask', 'INVALID_FIELD', { maxQueued: 1 }, ['max_queued', 'status']],
-  ['queue.retention', 'UNIMPLEMENTED', { retention: seconds(86_400) }],
-  ['queue.concurrency_per_key', 'UNIMPLEMENTED', { concurrencyPerKey: 2 }],
-  ['queue.rate_limit.per_key', 'UNIMPLEMENTED', { rateLimit: { permits: 1, perKey: true } }],
+  ['queue.retention', 'INVALID_FIELD', { retention: seconds(59.999) }],
+  ['queue.retention', 'INVALID_FIELD', { retention: seconds(3_650 * 86_400 + 1) }],
+  ['queue.concurrency_per_key', 'INVALID_FIELD', { concurrencyPerKey: 0 }],
+  ['queue.concurrency_per_key', 'INVALID_FIELD', { concurrencyPerKey: 1_001 }],
+  ['queue.concurrency_policy', 'INVALID_FIELD', { concurrencyPolicy: JSON.parse('77') }],
 ];
 
 describe('a PutQueue that is refused', () => {

@@ -34,16 +34,19 @@ import {
   ApplyActionRequest,
   CheckInvariantsRequest,
   GetQueueRequest,
+  GetQueueStatsRequest,
   GetSignatureRequest,
   ListAuditRecordsRequest,
   ListDeadLettersRequest,
   ListQueuesRequest,
   PeekQueueRequest,
+  PruneRequest,
   PutQueueRequest,
   QueueServiceClient,
   ReplayDeadLettersRequest,
   RunUpkeepRequest,
   WaitDrainedRequest,
+  WatchQueueStatsRequest,
 } from '../../gen/stint/v1/queue_service.ts';
 import {
   AckRequest,
@@ -132,11 +135,15 @@ export function connect(address: string) {
     listAuditRecords: unary(ListAuditRecordsRequest, queues.listAuditRecords.bind(queues)),
     waitDrained: (partial: Parameters<typeof WaitDrainedRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
       new Follower(queues.waitDrained(WaitDrainedRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
+    getQueueStats: unary(GetQueueStatsRequest, queues.getQueueStats.bind(queues)),
+    watchQueueStats: (partial: Parameters<typeof WatchQueueStatsRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(queues.watchQueueStats(WatchQueueStatsRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     getQueue: unary(GetQueueRequest, queues.getQueue.bind(queues)),
     peekQueue: unary(PeekQueueRequest, queues.peekQueue.bind(queues)),
     listDeadLetters: unary(ListDeadLettersRequest, queues.listDeadLetters.bind(queues)),
     replayDeadLetters: unary(ReplayDeadLettersRequest, queues.replayDeadLetters.bind(queues)),
     checkInvariants: unary(CheckInvariantsRequest, queues.checkInvariants.bind(queues)),
+    prune: unary(PruneRequest, queues.prune.bind(queues)),
     runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
     close: () => channel.close(),
   };

@@ -46,31 +46,27 @@ describe('docs/queues.md', () => {
     });
 
   it('has lines that run', async () => {
-    expect(blocks.map((lines) => lines.length)).toEqual([6, 11]);
+    expect(blocks.map((lines) => lines.length)).toEqual([7, 2, 2, 5, 1, 4, 11]);
     const answers = new Map<string, unknown>();
     for (const line of blocks.flat()) answers.set(`${line.method} ${line.json}`, (await call(line)).at(-1));
     const answerTo = (beginning: string) => [...answers].find(([line]) => line.startsWith(beginning))?.[1];
     expect(answerTo('WaitDrained')).toMatchObject({ drained: true, status: 'QUEUE_STATUS_DRAINING_IN_FLIGHT' });
     expect(answerTo('GetQueue')).toMatchObject({ queue: { max_queued: 5_000, retry: { max_attempts: 5 } } });
     expect(answerTo('GetQueue')).not.toMatchObject({ queue: { max_in_flight: expect.any(Number) } });
+    expect(answerTo('GetQueueStats')).toMatchObject({ stats: { jobs: { ready: { low: 5 } }, limiter: 'QUEUE_LIMITER_WORKERS' } });
     expect(answerTo('CheckInvariants')).not.toHaveProperty('violations');
-    expect(answerTo('ListAuditRecords')).toMatchObject({ records: { length: 9 } });
+    expect(answerTo('ListJobs {"queue": "mail", "states": ["JOB_STATE_BLOCKED"]')).toMatchObject({ jobs: { length: 1 } });
+    expect(answerTo('ListAuditRecords')).toMatchObject({ records: { length: 14 } });
+    expect(answerTo('Prune')).toMatchObject({ complete: true });
     const { queue } = await stint.getQueue({ queue: 'mail' });
     expect(queue).toMatchObject({ maxInFlight: 20, maxQueued: 5_000, rateLimit: undefined });
-  });
-
-  it('names as not served what is refused by name', async () => {
-    const refused = { code: status.UNIMPLEMENTED };
-    await expect(stint.putQueue({ queue: { name: 'mail', retention: { seconds: 60n } } })).rejects.toMatchObject(refused);
-    await expect(stint.putQueue({ queue: { name: 'mail', concurrencyPerKey: 1 } })).rejects.toMatchObject(refused);
-    await expect(stint.putQueue({ queue: { name: 'mail', rateLimit: { permits: 1, perKey: true } } })).rejects.toMatchObject(refused);
   });
 });
 
 describe('the table of settings in docs/queues.md', () => {
   const rows = [...page.matchAll(/^\| `([a-z_.]+)` \| ([^|]+) \|/gm)].map((match): [string, string] => [match[1] ?? '', match[2] ?? '']);
   const NOT_SET = ['name', 'status', 'status_reason', 'created_at', 'updated_at'];
-  const NOT_SERVED = ['retention', 'concurrency_per_key'];
+  const NOT_SERVED: string[] = [];
 
   it('names each that can be set, and no other', () => {
     const own = fieldNames('Queue').filter((name) => ![...NOT_SET, ...NOT_SERVED, 'retry', 'dead_letter'].includes(name));
@@ -86,8 +82,11 @@ describe('the table of settings in docs/queues.md', () => {
     expect(Object.fromEntries(rows)).toEqual({
       mode: `\`${queue.mode}\``,
       max_in_flight: orNone(JSON.stringify(queue.maxInFlight)),
+      max_in_flight_per_worker: orNone(JSON.stringify(queue.maxInFlightPerWorker)),
       max_queued: orNone(JSON.stringify(queue.maxQueued)),
       rate_limit: orNone(JSON.stringify(queue.rateLimit)),
+      concurrency_per_key: String(queue.concurrencyPerKey),
+      concurrency_policy: `\`${queue.concurrencyPolicy}\``,
       cancellation_budget: seconds(queue.cancellationBudgetMs),
       lease_duration: seconds(queue.leaseDurationMs),
       lease_grace: seconds(queue.leaseGraceMs),
@@ -99,6 +98,8 @@ describe('the table of settings in docs/queues.md', () => {
       'retry.non_retryable_codes': orNone(retry.nonRetryableCodes.join()),
       'dead_letter.enabled': String(queue.deadLetterEnabled),
       'dead_letter.queue': orNone(queue.deadLetterQueue),
+      retention: `${queue.retentionMs / 86_400_000} days`,
+      fairness_weights: Object.keys(queue.fairnessWeights).join() || 'none',
       'dead_letter.max_payload_bytes': queue.deadLetterPayloadBytes.toLocaleString('en'),
     });
   });

@@ -91,5 +91,6 @@ const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${lette
 
 const WELL_KNOWN: Readonly<Record<string, (text: string) => object>> = {
   'google.protobuf.Duration': (text) => ({ seconds: Number(text.replace(/s$/, '')) }),
+  'google.protobuf.Timestamp': (text) => ({ seconds: Date.parse(text) / 1_000 }),
   'google.protobuf.FieldMask': (text) => ({ paths: text.split(',').map(snakeCase) }),
 };

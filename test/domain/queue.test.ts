@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { drainTimeMs, isDrained, type JobCounts } from '../../src/domain/queue.ts';
 
-const NOTHING: JobCounts = { scheduled: 0, ready: 0, leased: 0, running: 0, retryWait: 0, suspended: 0 };
+const NOTHING: JobCounts = { scheduled: 0, blocked: 0, ready: 0, leased: 0, running: 0, retryWait: 0, suspended: 0 };
 
 describe('a draining queue', () => {
   it.each<[keyof JobCounts, boolean, boolean]>([

@@ -92,13 +92,13 @@ describe('what follows a cancel request', () => {
 });
 
 describe('what follows a round of upkeep', () => {
-  const round = { more: false, nextDueAt: null, databaseTime: 5_000_000, readyQueues: [{ namespace: 'n', name: 'q' }] };
+  const round = { more: false, nextDueAt: null, databaseTime: 5_000_000, touchesKeys: false, readyQueues: [{ namespace: 'n', name: 'q' }] };
 
   it('wakes the queues it has filled, and tells the log', () => {
     const { of, told } = aftermath();
     of.ofRound({ ...round, count: 3 });
     expect(told).toMatchObject({ commits: 1, woken: round.readyQueues });
-    of.ofRound({ ...round, count: 0, readyQueues: [] });
+    of.ofRound({ ...round, count: 0, readyQueues: [], touchesKeys: false });
     expect(told).toMatchObject({ commits: 1 });
   });
 

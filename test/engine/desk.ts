@@ -29,6 +29,7 @@ function claimOf(told: Partial<Claim> = {}): Claim {
 /** A claim statement that has been sent and waits for the test to answer it. */
 export interface Look {
   readonly queues: readonly string[];
+  readonly types: readonly string[];
   /** Who is served, in order. */
   readonly workers: readonly string[];
   /** So many jobs for each of them. */
@@ -48,6 +49,8 @@ export class Desk {
   givingBack: Promise<void> = Promise.resolve();
   /** What each look finds to limit its queues. */
   limits: readonly QueueLimit[] = [];
+  /** Whether each look finds that a queue bounds what a worker holds. */
+  oneSlot = false;
   readers = 0;
   claimsTold = 0;
   readonly #sent: Look[] = [];
@@ -59,7 +62,8 @@ export class Desk {
       names.map((name) => (this.queues.has(queueKey(name)) ? queueOf(name.name) : null));
     this.desk = new ClaimDesk({
       repository: {
-        claim: (queues, slots) => new Promise((resolve, reject) => this.#depart(queues, slots, resolve, reject)),
+        claim: (queues, slots, types = []) =>
+          new Promise((resolve, reject) => this.#depart({ queues: queues.map(({ name }) => name), types }, slots, resolve, reject)),
         leasesOfRequest: async (_namespace, _worker, requestId) => {
           await this.searching;
           return this.leases.get(requestId) ?? [];
@@ -108,13 +112,18 @@ export class Desk {
     return claims;
   }
 
-  #depart(queues: readonly Queue[], slots: readonly ClaimSlot[], resolve: (given: Given) => void, reject: (error: unknown) => void): void {
+  #depart(
+    asked: Pick<Look, 'queues' | 'types'>,
+    slots: readonly ClaimSlot[],
+    resolve: (given: Given) => void,
+    reject: (error: unknown) => void,
+  ): void {
     const look: Look = {
-      queues: queues.map(({ name }) => name),
+      ...asked,
       workers: slots.map(({ workerId }) => workerId),
       find: (...counts) => {
         const jobs = slots.map((slot, index) => Array.from({ length: counts[index] ?? 0 }, () => claimedJob(slot.workerId)));
-        resolve({ jobs, limits: this.limits });
+        resolve({ jobs, limits: this.limits, oneSlot: this.oneSlot });
       },
       crash: reject,
     };
@@ -162,6 +171,8 @@ export function claimedJob(workerId: string): ClaimedJob {
       resultContentType: '',
       failure: null,
       idempotencyKey: '',
+      concurrencyKey: '',
+      fairnessKey: '',
       labels: {},
       headers: {},
       workerId,

@@ -26,8 +26,10 @@ export function jobSpec(told: Partial<JobSpec> = {}): JobSpec {
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
+    concurrencyKey: '',
     timeouts: NO_TIMEOUTS,
     disposition: 'RERUNNABLE',
+    fairnessKey: '',
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
     ...told,
   };

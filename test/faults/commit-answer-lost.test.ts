@@ -183,7 +183,7 @@ describe('the answer to a commit is lost:', { timeout: LIMIT_MS }, () => {
   });
 
   it('again and again under load: nothing that was told, or is stored, is wrong', async () => {
-    for (const statement of ['enqueue', 'claim', 'heartbeat', 'ack', 'fail', 'release']) {
+    for (const statement of ['enqueue', 'claim-many-queues', 'heartbeat', 'ack', 'fail', 'release']) {
       const lost = faults.proxies.map((proxy) => proxy.loseAnswer({ to: new RegExp(`^/\\* ${statement} \\*/`), instead: 'cut' }));
       await Promise.all(lost);
     }

@@ -25,8 +25,10 @@ const spec: JobSpec = {
   onDuplicate: 'RETURN_EXISTING',
   priority: 0,
   runAt: null,
+  concurrencyKey: '',
   timeouts: NO_TIMEOUTS,
   disposition: 'RERUNNABLE' as const,
+  fairnessKey: '',
   retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
 };
 

@@ -40,5 +40,5 @@ function beginningAt(begin: Gate, store: Store): Store {
     await begin.opened;
     return store.journal.head();
   };
-  return { ...store, journal: { head, read: (position, upTo) => store.journal.read(position, upTo) } };
+  return { ...store, journal: { ...store.journal, head } };
 }

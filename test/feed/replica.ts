@@ -75,7 +75,7 @@ export async function startReplica(database: TestDatabase, options: ReplicaOptio
 
 function recorded(journal: Journal, reads: { from: LogPosition; upTo: string | null }[]): Journal {
   return {
-    head: () => journal.head(),
+    ...journal,
     read: (from, upTo) => {
       reads.push({ from, upTo });
       return journal.read(from, upTo);

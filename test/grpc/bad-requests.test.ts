@@ -61,6 +61,7 @@ const specs: [string, Parameters<typeof JobSpec.fromPartial>[0]][] = [
   ['job.job_id', { jobId: jobId.toUpperCase() }],
   ['job.job_id', { jobId: '0199c2f4-6a3e-4c1b-9d55-0c1f6f0a7b21' }],
   ['job.idempotency_key', { idempotencyKey: long(LIMITS.keyBytes) }],
+  ['job.fairness_key', { fairnessKey: long(LIMITS.keyBytes) }],
   ['job.idempotency', { idempotency: { ttl: minute } }],
   ['job.idempotency.ttl', { idempotencyKey: 'k', idempotency: { ttl: seconds(0) } }],
   ['job.on_duplicate', { onDuplicate: JSON.parse('7') }],
@@ -195,8 +196,6 @@ describe('a bad field', () => {
 const unserved: [string, () => Promise<unknown>][] = [
   ...(
     [
-      ['job.concurrency_key', { concurrencyKey: 'k' }],
-      ['job.fairness_key', { fairnessKey: 'k' }],
       ['job.parent_job_id', { parentJobId: jobId }],
       ['job.depends_on', { dependsOn: [jobId] }],
     ] satisfies [string, Parameters<typeof JobSpec.fromPartial>[0]][]
@@ -204,9 +203,7 @@ const unserved: [string, () => Promise<unknown>][] = [
     what,
     () => enqueue(engine)(EnqueueRequest.fromPartial({ job: { queue: 'q', ...spec } }), anyCall()),
   ]),
-  ['types', () => claim(engine)(ClaimRequest.fromPartial({ ...sound, types: ['t'] }), anyCall())],
   ['leases[0].progress', () => heartbeat(engine)(HeartbeatRequest.fromPartial({ leases: [{ progress: {} }] }), anyCall())],
-  ['types', () => peekQueue(engine)(PeekQueueRequest.fromPartial({ queue: 'q', types: ['t'] }), anyCall())],
   ['queue', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ queue: 'q' }), anyCall())],
   ['job_id', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ jobId }), anyCall())],
 ];
@@ -227,28 +224,33 @@ describe('a forged position of CheckInvariants', () => {
     'nonsense',
     `ready ${zeros}`,
     'ready 0:0',
+    'ready 0:0:0',
     'ready 0:0:0:0',
-    'ready 0:0:',
-    'ready 0x1:0:0',
-    'ready 2147483648:0:0',
-    'ready 0:9223372036854775808:0',
-    'ready 0:0:-9223372036854775809',
+    `ready 0:0::${zeros}`,
+    `ready 0:0:0:${zeros}:`,
+    `ready 0x1:0:0:${zeros}`,
+    `ready 2147483648:0:0:${zeros}`,
+    `ready 0:9223372036854775808:0:${zeros}`,
+    `ready 0:0:-9223372036854775809:${zeros}`,
   ])('is refused, neither followed nor answered as sound: %s', async (position) => {
     const refusal = await refusalOf(checkInvariants(engine)(positionOf(position), anyCall()));
     expect(refusal).toMatchObject({ kind: 'invalid_field', violations: [{ field: 'page_token' }] });
   });
 
-  it.each([`jobs ${zeros}`, `jobs ${jobId}`, `held ${jobId}`, 'ready 0:0:0', 'ready 2147483647:-2147483648:9223372036854775807'])(
-    'is told from one of ours: %s',
-    async (position) => {
-      const followed: (string | null)[] = [];
-      const reached = stubEngine({
-        queues: { checkInvariants: async ({ after }) => (followed.push(after), { violations: [], next: null }) },
-      });
-      await checkInvariants(reached)(positionOf(position), anyCall());
-      expect(followed).toEqual([position]);
-    },
-  );
+  it.each([
+    `jobs ${zeros}`,
+    `jobs ${jobId}`,
+    `held ${jobId}`,
+    `ready 0:0:0:${zeros}`,
+    `ready 2147483647:-2147483648:9223372036854775807:${jobId}`,
+  ])('is told from one of ours: %s', async (position) => {
+    const followed: (string | null)[] = [];
+    const reached = stubEngine({
+      queues: { checkInvariants: async ({ after }) => (followed.push(after), { violations: [], next: null }) },
+    });
+    await checkInvariants(reached)(positionOf(position), anyCall());
+    expect(followed).toEqual([position]);
+  });
 });
 
 describe('an option that is not served', () => {

@@ -170,6 +170,7 @@ describe('Claim', () => {
       namespace: 'default',
       workerId: 'w',
       queues: ['q'],
+      types: [],
       maxJobs: 1,
       waitMs: 0,
       leaseDurationMs: null,

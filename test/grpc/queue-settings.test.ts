@@ -15,8 +15,11 @@ const seconds = (value: number) => ({ seconds: BigInt(Math.floor(value)), nanos:
 const OTHER: QueueSettings = {
   mode: 'PULL_ONLY',
   maxInFlight: 3,
+  maxInFlightPerWorker: 2,
   maxQueued: 4,
-  rateLimit: { permits: 5, periodMs: 6_000, burst: 7 },
+  rateLimit: { perKey: true, permits: 5, periodMs: 6_000, burst: 7 },
+  concurrencyPerKey: 6,
+  concurrencyPolicy: 'HOLD',
   cancellationBudgetMs: 8_000,
   leaseDurationMs: 9_000,
   leaseGraceMs: 10_000,
@@ -24,6 +27,8 @@ const OTHER: QueueSettings = {
   deadLetterEnabled: false,
   deadLetterQueue: 'dead',
   deadLetterPayloadBytes: 15,
+  fairnessWeights: { tenant: 16 },
+  retentionMs: 160_000,
 };
 
 const asQueue = (settings: QueueSettings) =>
@@ -64,9 +69,11 @@ const PATHS: [string, (from: QueueSettings, to: QueueSettings) => QueueSettings]
   ['max_in_flight', (from, { maxInFlight }) => ({ ...from, maxInFlight })],
   ['max_queued', (from, { maxQueued }) => ({ ...from, maxQueued })],
   ['rate_limit', (from, { rateLimit }) => ({ ...from, rateLimit })],
+  ['fairness_weights', (from, { fairnessWeights }) => ({ ...from, fairnessWeights })],
   ['cancellation_budget', (from, { cancellationBudgetMs }) => ({ ...from, cancellationBudgetMs })],
   ['lease_duration', (from, { leaseDurationMs }) => ({ ...from, leaseDurationMs })],
   ['lease_grace', (from, { leaseGraceMs }) => ({ ...from, leaseGraceMs })],
+  ['retention', (from, { retentionMs }) => ({ ...from, retentionMs })],
   ['retry', (from, { retry }) => ({ ...from, retry })],
   ['retry.max_attempts', (from, to) => ({ ...from, retry: { ...from.retry, maxAttempts: to.retry.maxAttempts } })],
   ['retry.initial_backoff', (from, to) => ({ ...from, retry: { ...from.retry, initialBackoffMs: to.retry.initialBackoffMs } })],
@@ -112,7 +119,7 @@ describe('PutQueue', () => {
     const queue = {
       maxInFlight: 0,
       maxQueued: 5,
-      retention: seconds(60),
+      retention: seconds(59),
       concurrencyPerKey: 2,
       retry: { maxAttempts: -1 },
       leaseGrace: seconds(-1),
@@ -131,7 +138,7 @@ describe('PutQueue', () => {
         ...{ maxInFlight: 1, maxQueued: 1, cancellationBudget: nothing, leaseDuration: seconds(1), leaseGrace: nothing },
         retry: { maxAttempts: 1, initialBackoff: nothing, maxBackoff: nothing, multiplier: 1 },
         deadLetter: { maxPayloadBytes: 0 },
-        rateLimit: { permits: 1, period: seconds(1), burst: 1 },
+        rateLimit: { perKey: false, permits: 1, period: seconds(1), burst: 1 },
       },
       undefined,
       DEFAULT_SETTINGS,
@@ -141,7 +148,7 @@ describe('PutQueue', () => {
       {
         ...{ maxInFlight: most, maxQueued: most, cancellationBudget: day, leaseDuration: day, leaseGrace: seconds(3_600) },
         deadLetter: { maxPayloadBytes: LIMITS.payloadBytes },
-        rateLimit: { permits: most, period: day, burst: most },
+        rateLimit: { perKey: false, permits: most, period: day, burst: most },
       },
       undefined,
       DEFAULT_SETTINGS,
@@ -150,8 +157,8 @@ describe('PutQueue', () => {
   });
 
   it('takes a rate of so many a second, and of so many at once, where the rest is unset', async () => {
-    const { rateLimit } = await put({ rateLimit: { permits: 20 } }, undefined, DEFAULT_SETTINGS);
-    expect(rateLimit).toEqual({ permits: 20, periodMs: 1_000, burst: 20 });
+    const { rateLimit } = await put({ rateLimit: { perKey: false, permits: 20 } }, undefined, DEFAULT_SETTINGS);
+    expect(rateLimit).toEqual({ perKey: false, permits: 20, periodMs: 1_000, burst: 20 });
   });
 });
 
@@ -165,20 +172,30 @@ const BAD: [string, QueuePartial][] = [
   ...[0, -1, -(2 ** 31)].flatMap((bound): [string, QueuePartial][] => [
     ['queue.max_in_flight', { maxInFlight: bound }],
     ['queue.max_queued', { maxQueued: bound }],
-    ['queue.rate_limit.permits', { rateLimit: { permits: bound } }],
-    ['queue.rate_limit.burst', { rateLimit: { permits: 1, burst: bound } }],
+    ['queue.rate_limit.permits', { rateLimit: { perKey: false, permits: bound } }],
+    ['queue.rate_limit.burst', { rateLimit: { perKey: false, permits: 1, burst: bound } }],
     ['queue.retry.max_attempts', { retry: { maxAttempts: bound } }],
   ]),
   ...[seconds(-1), seconds(86_401), malformed].flatMap((time): [string, QueuePartial][] => [
     ['queue.cancellation_budget', { cancellationBudget: time }],
     ['queue.lease_duration', { leaseDuration: time }],
     ['queue.lease_grace', { leaseGrace: time }],
-    ['queue.rate_limit.period', { rateLimit: { permits: 1, period: time } }],
+    ['queue.rate_limit.period', { rateLimit: { perKey: false, permits: 1, period: time } }],
+  ]),
+  ...[seconds(-1), seconds(59.999), seconds(3_650 * 86_400 + 0.001), malformed].map((time): [string, QueuePartial] => [
+    'queue.retention',
+    { retention: time },
   ]),
   ['queue.lease_duration', { leaseDuration: seconds(0.999) }],
   ['queue.lease_grace', { leaseGrace: seconds(3_601) }],
-  ['queue.rate_limit.period', { rateLimit: { permits: 1, period: seconds(0.5) } }],
+  ['queue.rate_limit.period', { rateLimit: { perKey: false, permits: 1, period: seconds(0.5) } }],
   ['queue.rate_limit.permits', { rateLimit: {} }],
+  ['queue.fairness_weights', { fairnessWeights: { k: 0 } }],
+  ['queue.fairness_weights', { fairnessWeights: { k: LIMITS.fairnessWeight + 1 } }],
+  ['queue.fairness_weights', { fairnessWeights: { '': 1 } }],
+  ['queue.fairness_weights', { fairnessWeights: { 'a\0': 1 } }],
+  ['queue.fairness_weights', { fairnessWeights: { ['k'.repeat(LIMITS.keyBytes + 1)]: 1 } }],
+  ['queue.fairness_weights', { fairnessWeights: Object.fromEntries(Array.from({ length: LIMITS.fairnessWeights + 1 }, (_, n) => [n, 1])) }],
   ['queue.retry.initial_backoff', { retry: { initialBackoff: seconds(-1) } }],
   ['queue.retry.initial_backoff', { retry: { initialBackoff: malformed } }],
   ['queue.retry.max_backoff', { retry: { maxBackoff: seconds(367 * 86_400) } }],
@@ -227,16 +244,5 @@ describe('PutQueue names, once, what is wrong', () => {
     'mode.x',
   ])('in a mask with %j', async (path) => {
     expect(await fieldsOf(asQueue(OTHER), ['mode', path])).toEqual(['update_mask']);
-  });
-
-  it.each<[string, QueuePartial, string[] | undefined]>([
-    ['queue.retention', { retention: seconds(86_400) }, undefined],
-    ['queue.concurrency_per_key', { concurrencyPerKey: 1 }, undefined],
-    ['queue.rate_limit.per_key', { rateLimit: { permits: 1, perKey: true } }, undefined],
-    ['queue.retention', { retention: seconds(86_400) }, ['mode', 'retention']],
-    ['queue.concurrency_per_key', {}, ['concurrency_per_key']],
-    ['queue.rate_limit.per_key', { rateLimit: { permits: 1, perKey: true } }, ['rate_limit']],
-  ])('where it is not served: %s', async (what, queue, mask) => {
-    expect(await refusalOf(queue, mask)).toEqual({ kind: 'unimplemented', what });
   });
 });

@@ -57,8 +57,10 @@ function specOf(told: EnqueueTold, now: Micros): JobSpec {
     onDuplicate: told.onDuplicate,
     priority: told.priority,
     // Nobody claims it, so nothing but its life can time out.
+    concurrencyKey: '',
     timeouts: isExternal ? { ...told.timeouts, scheduleToStartMs: null, startToCloseMs: null } : told.timeouts,
     disposition: told.disposition,
+    fairnessKey: '',
     runAt: told.runInMs === null ? null : now + told.runInMs * 1_000,
     retry: {
       maxAttempts: told.maxAttempts,

@@ -1,6 +1,6 @@
 /** What the service must show of the model's jobs. */
 import { expect } from 'vitest';
-import { isTerminal, type Asked, type Job, type Micros } from '../../src/domain/job.ts';
+import { isTerminal, type Asked, type Job, type JobState, type Micros } from '../../src/domain/job.ts';
 import { violationsOf } from '../support/violations.ts';
 import type { Model, ModelEvent, ModelJob } from './model.ts';
 import { nowOf, QUEUE, type Real } from './real.ts';
@@ -16,7 +16,19 @@ export async function compareEverything(model: Model, real: Real): Promise<void>
   );
   const peeked = await engine.queues.peekQueue({ namespace, queue: QUEUE, pageSize: 1_000 });
   expect(peeked.ok ? peeked.value.map(({ jobId }) => jobId) : []).toEqual(model.backlog(nowOf(real)).map(({ jobId }) => jobId));
+  const stats = await engine.queues.getQueueStats({ namespace, name: QUEUE });
+  // Before the first job there is no queue.
+  if (stats.ok || model.jobs.length > 0) expect(stats.ok ? stats.value.jobs : stats.refusal.kind).toEqual(countsOf(model));
   expect(await violationsOf(engine, namespace)).toEqual([]);
+}
+
+/** Jobs by state, as the numbers of the queue name them. */
+function countsOf({ jobs }: Model) {
+  const inState = (state: JobState) => jobs.filter(({ token }) => token.state === state).length;
+  return {
+    ...{ scheduled: inState('SCHEDULED'), blocked: inState('BLOCKED'), ready: inState('READY'), leased: inState('LEASED') },
+    ...{ running: inState('RUNNING'), retryWait: inState('RETRY_WAIT'), suspended: inState('SUSPENDED') },
+  };
 }
 
 async function compareNewEvents({ engine, namespace }: Real, job: ModelJob): Promise<void> {

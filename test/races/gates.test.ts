@@ -59,6 +59,7 @@ const anyDeed: fc.Arbitrary<Deed> = fc.oneof(onward, one('fail', 'release', 'rel
 
 const rates = fc.record({
   permits: fc.integer({ min: 1, max: 50 }),
+  perKey: fc.constant(false),
   periodMs: fc.integer({ min: 20, max: 500 }),
   burst: fc.integer({ min: 1, max: 20 }),
 });
@@ -171,7 +172,11 @@ describe('a claim that waits for a gate', () => {
 
   it('counts on from what others did meanwhile', async () => {
     await stage.enqueue(queue, ...Array.from({ length: 8 }, () => ({})));
-    await put(stage.repository, queue, { maxInFlight: 8, maxQueued: 100, rateLimit: { permits: 1, periodMs: 3_600_000, burst: 5 } });
+    await put(stage.repository, queue, {
+      maxInFlight: 8,
+      maxQueued: 100,
+      rateLimit: { perKey: false, permits: 1, periodMs: 3_600_000, burst: 5 },
+    });
     const first = await openTransaction(stage.database.url, (run) => claim(run, null, [queue], [slot({ maxJobs: 2 })]));
     const others = Array.from({ length: 9 }, (_, index) => claimOne(at(index)));
     await stage.waitingForLocks(9);

@@ -69,4 +69,14 @@ describe('two who meet in opposite orders', () => {
     });
     expect(outcomes).toMatchObject([done('enqueued'), done('enqueued'), done('duplicate', 'duplicate')]);
   });
+
+  it('with the same fairness keys do not wait for each other: whoever waits for one holds none behind it', async () => {
+    const keyed = (fairnessKey: string) => stage.item(queue, { fairnessKey });
+    await stage.enqueue(queue, { fairnessKey: 'a' }, { fairnessKey: 'b' });
+    const outcomes = await meet({
+      takeOne: (run, which) => enqueueMany(run, null, [keyed(which === 0 ? 'a' : 'b')]),
+      takeBoth: () => patient.enqueueMany([keyed('b'), keyed('a')]),
+    });
+    expect(outcomes).toMatchObject([done('enqueued'), done('enqueued'), done('enqueued', 'enqueued')]);
+  });
 });

@@ -1,4 +1,7 @@
+import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Database } from '../../src/repository/database.ts';
+import { statement } from '../../src/repository/statement.ts';
 import { PATIENT, Stage, tokenOf } from '../engine/stage.ts';
 
 describe('a backend that is ended while it runs a statement', () => {
@@ -19,5 +22,53 @@ describe('a backend that is ended while it runs a statement', () => {
     await first;
     await stranger.rollback();
     expect(await patient.ackMany(acks)).toMatchObject([{ kind: 'applied', job: { state: 'SUCCEEDED' } }]);
+  });
+});
+
+/** Short: the driver sends it a turn later, from a callback of its own. */
+const one = statement<never>('one', sql`select 1 as one`);
+
+describe('a backend that is ended within a transaction', () => {
+  let stage: Stage;
+  let database: Database;
+  beforeAll(async () => {
+    stage = await Stage.open();
+    database = new Database({ url: stage.database.url, connections: 1, applicationName: 'lost', settings: 'plain' });
+    return async () => {
+      await database.close();
+      await stage.close();
+    };
+  });
+
+  const endBackend = async () => {
+    await stage.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'lost' and datname = current_database()`;
+    for (let left = 1; left > 0;) {
+      left = (await stage.sql`select 1 from pg_stat_activity where application_name = 'lost' and datname = current_database()`).length;
+    }
+    // What the server said is read in this turn of the event loop at the latest.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+
+  // What nobody waits for fails the run, as it would end the service.
+  it('between two statements is told as unavailability; nothing more is sent, and the next one finds another connection', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const lost = database.transaction(async (run) => {
+        await run(one, {});
+        await endBackend();
+        await run(one, {});
+      });
+      await expect(lost).rejects.toMatchObject({ kind: 'unavailable' });
+      expect(await database.transaction((run) => run(one, {}))).toEqual([{ one: 1 }]);
+    }
+  });
+
+  it('before its work fails is told alike, and nothing more is sent', async () => {
+    const lost = database.transaction(async (run) => {
+      await run(one, {});
+      await endBackend();
+      throw new Error('refused');
+    });
+    await expect(lost).rejects.toMatchObject({ kind: 'unavailable' });
+    expect(await database.transaction((run) => run(one, {}))).toEqual([{ one: 1 }]);
   });
 });

@@ -19,10 +19,12 @@ import { resuming } from '../../src/repository/jobs/resume.ts';
 import { retrying } from '../../src/repository/jobs/retry.ts';
 import { updating } from '../../src/repository/jobs/update.ts';
 import { peekQueue } from '../../src/repository/queues/peek-queue.ts';
+import { queueStatsReader } from '../../src/repository/queues/get-queue-stats.ts';
 import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
 import { ensurePartitions } from '../../src/repository/upkeep/ensure-partitions.ts';
 import { expireThese } from '../../src/repository/upkeep/expire-leases.ts';
-import { nextDue } from '../../src/repository/upkeep/next-due.ts';
+import { beginTallies, foldJournal } from '../../src/repository/upkeep/fold-journal.ts';
+import { DueLook } from '../../src/repository/upkeep/next-due.ts';
 import { promoteDue } from '../../src/repository/upkeep/promote-due.ts';
 import { timeOut } from '../../src/repository/upkeep/time-out.ts';
 import { ackMany } from '../../src/repository/workers/ack.ts';
@@ -51,14 +53,18 @@ const spec: JobSpec = {
   onDuplicate: 'RETURN_EXISTING',
   priority: 0,
   runAt: null,
+  concurrencyKey: '',
   timeouts: NO_TIMEOUTS,
   disposition: 'RERUNNABLE' as const,
+  fairnessKey: '',
   retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
 };
 
 describe('each hot statement', () => {
   let database: TestDatabase;
   let queue: Queue;
+  /** Nothing is in it: a claim looks for it in each of its spans. */
+  let empty: Queue;
   const mint = new JobIdMint();
   /** What the statements cost with few rows, by name: what they may cost with many. */
   let few: ReadonlyMap<string, Explained>;
@@ -67,10 +73,18 @@ describe('each hot statement', () => {
     database = await createDatabase();
     const { run, close } = await explaining(database.url);
     await openEpoch(run);
-    const [made] = await createQueues(run, [{ namespace: 'default', name: 'q' }]);
-    if (made === undefined) throw new Error('no queue');
+    const [made, other] = await createQueues(
+      run,
+      ['q', 'empty'].map((name) => ({ namespace: 'default', name })),
+    );
+    if (made === undefined || other === undefined) throw new Error('no queue');
     queue = made;
+    empty = other;
+    await database.sql`
+      insert into stint.floor (shard, queue_id, rank, ord, mark, mark_xid)
+      select 0, id, 0, 1, 1, '1' from stint.queue where id in (${queue.id}, ${empty.id})`;
     await ensurePartitions(run, null);
+    await beginTallies(run, null);
     await close();
   });
   afterAll(() => database.drop());
@@ -91,7 +105,8 @@ describe('each hot statement', () => {
     const claimed = await claimTen(run, [queue], 'r1');
     const [one, two, three, four] = claimed;
     if (one === undefined || two === undefined || three === undefined || four === undefined) throw new Error('nothing to claim');
-    await claimTen(run, [queue, { ...queue, id: queue.id + 1 }], null);
+    await claimTen(run, [queue, empty], null);
+    await claimTen(run, [empty], null);
     await leasesOfRequest(run, null, 'default', 'w', 'r1');
     await heartbeatMany(run, null, [held(one), held(two)]);
     await startMany(run, null, [held(one)]);
@@ -103,6 +118,9 @@ describe('each hot statement', () => {
     const ids = claimed.map(({ job }) => job.jobId);
     await getJobs(run, ids);
     await peekQueue(run, null, queue, 10);
+    await queueStatsReader({ run, slow: run })(null, queue);
+    await foldJournal({ run, slow: run }, null, 100);
+    await queueStatsReader({ run, slow: run })(null, queue);
     await jobFacts(run, ids.slice(0, 1), 0, 100);
     await promoteDue(run, null, 10);
     await operateOnEach(run, claimed.slice(4));
@@ -178,7 +196,7 @@ describe('each hot statement', () => {
   it('looks for what is due beside all of them by the first rows of indexes, the leases apart', async () => {
     await database.sql.unsafe('truncate stint.lease');
     const { run, plans, close } = await explaining(database.url);
-    await nextDue(run, null);
+    await new DueLook().look(run, null);
     await close();
     expect(plans.get('next-due')?.buffers).toBeLessThanOrEqual(1_000);
   });

@@ -318,9 +318,17 @@ export interface JobSpec {
   timeouts:
     | Timeouts
     | undefined;
-  /** At most the queue's `concurrency_per_key` jobs of one key are in flight together. At most 256 bytes; empty means no bound. */
+  /**
+   * At most the queue's `concurrency_per_key` jobs of one key are in flight together; the others are BLOCKED. At most 256 bytes; empty
+   * means no bound. Not for EXTERNALLY_OWNED jobs, which are never in flight.
+   */
   concurrencyKey: string;
-  /** Within a priority, keys are served in turn. At most 256 bytes; empty is a key of its own. */
+  /**
+   * Within a priority, keys are served in turn, each as often as its weight in `Queue.fairness_weights` says, and the jobs of one key in
+   * the order in which they became READY. However long the backlog of others is, the first job of a key waits for one round of them. At
+   * most 256 bytes; jobs without a key are one more key where others are in use. Not part of the content that an idempotency key stands
+   * for.
+   */
   fairnessKey: string;
   /** For filters. Together with `headers` at most 16 KiB of keys and values. */
   labels: { [key: string]: string };

@@ -4368,8 +4368,8 @@ export const JobServiceService = {
     responseDeserialize: (value: Buffer): CancelJobResponse => CancelJobResponse.decode(value),
   },
   /**
-   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
-   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority, or takes a
+   * new one where fairness keys are in use there; one that becomes READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */
@@ -4527,8 +4527,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
    */
   cancelJob: handleUnaryCall<CancelJobRequest, CancelJobResponse>;
   /**
-   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
-   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority, or takes a
+   * new one where fairness keys are in use there; one that becomes READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */
@@ -4709,8 +4709,8 @@ export interface JobServiceClient extends Client {
     callback: (error: ServiceError | null, response: CancelJobResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority; one that becomes
-   * READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
+   * Changes the priority or the time of a waiting job. A READY job keeps its position within its new priority, or takes a
+   * new one where fairness keys are in use there; one that becomes READY takes a new one. A later `run_at` makes a READY job SCHEDULED.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: it is in flight or terminal; or SUSPENDED, with `run_at` in the mask: it waits for no time.
    */

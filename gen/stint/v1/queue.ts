@@ -11,6 +11,24 @@ import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Attempt } from "./job.ts";
 import { Failure, RetryPolicy } from "./retry.ts";
 
+/** What becomes of the slot of a job that waits between its attempts. */
+export const ConcurrencyPolicy = {
+  /** UNSPECIFIED - As RELEASE. */
+  UNSPECIFIED: 0,
+  /** RELEASE - Others of the key run meanwhile. */
+  RELEASE: 1,
+  /** HOLD - The job keeps it from its claim to its end: no other of the key comes in between. */
+  HOLD: 2,
+} as const;
+
+export type ConcurrencyPolicy = typeof ConcurrencyPolicy[keyof typeof ConcurrencyPolicy];
+
+export namespace ConcurrencyPolicy {
+  export type UNSPECIFIED = typeof ConcurrencyPolicy.UNSPECIFIED;
+  export type RELEASE = typeof ConcurrencyPolicy.RELEASE;
+  export type HOLD = typeof ConcurrencyPolicy.HOLD;
+}
+
 /** How workers fetch from a queue. One backlog and one order in each mode. */
 export const QueueMode = {
   /** UNSPECIFIED - As PUSH_PULL. */
@@ -56,7 +74,7 @@ export namespace QueueStatus {
   export type DRAINING_IN_FLIGHT = typeof QueueStatus.DRAINING_IN_FLIGHT;
 }
 
-/** What keeps a queue from giving more jobs. */
+/** What keeps a queue from giving more jobs. Of several the first that a claim meets: status, `max_in_flight`, rate. */
 export const QueueLimiter = {
   /** UNSPECIFIED - Never sent. */
   UNSPECIFIED: 0,
@@ -134,7 +152,11 @@ export interface Queue {
   rateLimit:
     | RateLimit
     | undefined;
-  /** Jobs of one concurrency key in flight at once. 1 or more; default 1. */
+  /**
+   * Jobs of one concurrency key that are READY, LEASED or RUNNING at once, so that never more are in flight; the others of the key are
+   * BLOCKED, and come by priority and position. Raised or lowered at once; lowered, it takes nothing away from what is in flight. 1 to
+   * 1,000; default 1.
+   */
   concurrencyPerKey?:
     | number
     | undefined;
@@ -151,7 +173,27 @@ export interface Queue {
     | Timestamp
     | undefined;
   /** When its configuration or status last changed. Output only. */
-  updatedAt: Timestamp | undefined;
+  updatedAt:
+    | Timestamp
+    | undefined;
+  /** What becomes of the slot of a job's concurrency key while the job waits for another try or is suspended. Unspecified is RELEASE. */
+  concurrencyPolicy: ConcurrencyPolicy;
+  /**
+   * By fairness key, how many jobs of it are given while one of a key of weight 1 is. At most 100 keys of 1 to 256 bytes, each with a
+   * weight of 1 to 1,000; what is not here has 1, and so have jobs without a key. A change counts for the jobs that become READY from
+   * then on.
+   */
+  fairnessWeights: { [key: string]: number };
+  /**
+   * Jobs that are LEASED or RUNNING at once in the hands of one worker, by its `worker_id`; never passed, as `max_in_flight`. What a
+   * worker holds above a lowered bound it keeps. 1 or more; unset means unbounded.
+   */
+  maxInFlightPerWorker?: number | undefined;
+}
+
+export interface Queue_FairnessWeightsEntry {
+  key: string;
+  value: number;
 }
 
 /** What becomes of FAILED jobs. */
@@ -184,11 +226,14 @@ export interface RateLimit {
   burst?:
     | number
     | undefined;
-  /** One bucket per concurrency key instead of one for the queue. */
+  /** One bucket per concurrency key instead of one for the queue; jobs without a key are not limited then. */
   perKey: boolean;
 }
 
-/** How a queue is doing, at one moment. */
+/**
+ * How a queue is doing, at one moment. Counts are exact: those of a recount at the same moment. Rates look back a minute, where the
+ * work is even up to 12 s further, and know of nothing from before the first fold of the database's journal.
+ */
 export interface QueueStats {
   /** Of the queue. */
   namespace: string;
@@ -204,23 +249,30 @@ export interface QueueStats {
     | undefined;
   /** LEASED and RUNNING. */
   inFlight: bigint;
-  /** How long the longest waiting READY job has been READY; unset if there is none. */
+  /**
+   * How long the first in line has stood there, of the priority where that is longest: since it became READY, by whatever way. A
+   * release and another priority keep the place, so they do not end the time. Looked for among the 16 highest and the 16 lowest
+   * priorities that have jobs. Unset where nothing can be claimed; jobs of external owners are not told here.
+   */
   oldestReadyAge:
     | Duration
     | undefined;
-  /** Jobs per second over the last minute. */
+  /** Lives that began per second over the last minute: jobs enqueued, retried and replayed, and dead-letter copies. */
   enqueueRate: number;
-  /** Claims per second over the last minute. */
+  /** Claimed jobs per second over the last minute. */
   claimRate: number;
   /** Ended lives per second over the last minute. */
   finishRate: number;
-  /** Failed attempts per second over the last minute. */
+  /** Attempts per second over the last minute that failed, expired or timed out. */
   failRate: number;
   /** What keeps it from giving more jobs just now. */
   limiter: QueueLimiter;
   /** Dead letters not replayed yet. */
   deadLetters: bigint;
-  /** Age of the oldest snapshot that some session of the database holds open: while it is high, cleaning up is held back. */
+  /**
+   * Age of the oldest transaction of the database that keeps dead rows from being cleaned up, by a snapshot or by what it has changed,
+   * prepared ones too; as far as the service's role may see it, and up to 1 s old. Unset where there is none.
+   */
   oldestSnapshotAge:
     | Duration
     | undefined;
@@ -312,6 +364,9 @@ function createBaseQueue(): Queue {
     statusReason: "",
     createdAt: undefined,
     updatedAt: undefined,
+    concurrencyPolicy: 0,
+    fairnessWeights: {},
+    maxInFlightPerWorker: undefined,
   };
 }
 
@@ -364,6 +419,15 @@ export const Queue: MessageFns<Queue> = {
     }
     if (message.updatedAt !== undefined) {
       Timestamp.encode(message.updatedAt, writer.uint32(130).fork()).join();
+    }
+    if (message.concurrencyPolicy !== 0) {
+      writer.uint32(136).int32(message.concurrencyPolicy);
+    }
+    globalThis.Object.entries(message.fairnessWeights).forEach(([key, value]: [string, number]) => {
+      Queue_FairnessWeightsEntry.encode({ key: key as any, value }, writer.uint32(146).fork()).join();
+    });
+    if (message.maxInFlightPerWorker !== undefined) {
+      writer.uint32(152).int32(message.maxInFlightPerWorker);
     }
     return writer;
   },
@@ -509,6 +573,33 @@ export const Queue: MessageFns<Queue> = {
             message.updatedAt = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.concurrencyPolicy = reader.int32() as any;
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            const entry18 = Queue_FairnessWeightsEntry.decode(reader, reader.uint32());
+            if (entry18.value !== undefined) {
+              message.fairnessWeights[entry18.key] = entry18.value;
+            }
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.maxInFlightPerWorker = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -560,6 +651,84 @@ export const Queue: MessageFns<Queue> = {
     message.updatedAt = (object.updatedAt !== undefined && object.updatedAt !== null)
       ? Timestamp.fromPartial(object.updatedAt)
       : undefined;
+    message.concurrencyPolicy = object.concurrencyPolicy ?? 0;
+    message.fairnessWeights = (globalThis.Object.entries(object.fairnessWeights ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.maxInFlightPerWorker = object.maxInFlightPerWorker ?? undefined;
+    return message;
+  },
+};
+
+function createBaseQueue_FairnessWeightsEntry(): Queue_FairnessWeightsEntry {
+  return { key: "", value: 0 };
+}
+
+export const Queue_FairnessWeightsEntry: MessageFns<Queue_FairnessWeightsEntry> = {
+  encode(message: Queue_FairnessWeightsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Queue_FairnessWeightsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueue_FairnessWeightsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Queue_FairnessWeightsEntry>): Queue_FairnessWeightsEntry {
+    return Queue_FairnessWeightsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Queue_FairnessWeightsEntry>): Queue_FairnessWeightsEntry {
+    const message = createBaseQueue_FairnessWeightsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

@@ -167,13 +167,13 @@ export interface AuditRecord {
     | undefined;
   /** Who asked: the address the call came from. */
   actor: string;
-  /** `PUT` for `PutQueue`, else the `OperatorAction`, without its prefix. */
+  /** `PUT` for `PutQueue`, `PRUNE` for `Prune`, else the `OperatorAction`, without its prefix. */
   action: string;
   /** Why, as it was told. */
   reason: string;
-  /** What was before, as JSON: the status, or the settings. */
+  /** What was before, as JSON: the status, or the settings; of `Prune` its conditions. */
   before: string;
-  /** What is after, likewise. */
+  /** What is after, likewise; of `Prune` what it answered. */
   after: string;
 }
 
@@ -361,7 +361,10 @@ export interface PeekQueueRequest {
   queue: string;
   /** 0 to 1,000; 0 means 100. */
   maxJobs: number;
-  /** Only of these types; empty means of any. At most 100 names. */
+  /**
+   * Only of these types; empty means of any. At most 100 names; repeated ones count once. Of a queue that was never claimed by type the
+   * first 10,000 jobs are looked through.
+   */
   types: string[];
 }
 
@@ -405,9 +408,9 @@ export interface PruneRequest {
   finishedBefore:
     | Timestamp
     | undefined;
-  /** Only tell what would be done. */
+  /** Only tell what would be done; looks at 100,000 jobs at most. */
   dryRun: boolean;
-  /** Makes a retry answer the same. At most 256 bytes. */
+  /** Makes a retry of this very call answer the same; the next part takes another. At most 256 bytes. */
   requestId: string;
 }
 
@@ -3274,7 +3277,7 @@ export const QueueServiceService = {
     responseSerialize: (value: WaitDrainedResponse): Buffer => Buffer.from(WaitDrainedResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WaitDrainedResponse => WaitDrainedResponse.decode(value),
   },
-  /** Tells how a queue is doing. */
+  /** Tells how a queue is doing. Costs the same however many jobs it has. */
   getQueueStats: {
     path: "/stint.v1.QueueService/GetQueueStats" as const,
     requestStream: false as const,
@@ -3286,7 +3289,8 @@ export const QueueServiceService = {
     responseDeserialize: (value: Buffer): GetQueueStatsResponse => GetQueueStatsResponse.decode(value),
   },
   /**
-   * Tells how a queue is doing, again and again until the client ends it.
+   * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
+   * nothing that is old.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
    */
@@ -3387,7 +3391,14 @@ export const QueueServiceService = {
     responseSerialize: (value: RunUpkeepResponse): Buffer => Buffer.from(RunUpkeepResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RunUpkeepResponse => RunUpkeepResponse.decode(value),
   },
-  /** Removes terminal jobs with their attempts and events, before their retention ends. Bounded: call again until `complete`. */
+  /**
+   * Removes terminal jobs before their retention ends, each whole: with its attempts, events, checkpoint and dead letters, also
+   * those that were not replayed. A key whose `ttl` is not over outlives its job. One commit that removes about 1,000 jobs, or
+   * looks at 10,000: call again with the same conditions until `complete`. Leaves an audit record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: a state that is not terminal; no `finished_before`, or one in the future.
+   * NOT_FOUND/QUEUE_NOT_FOUND: no such queue.
+   */
   prune: {
     path: "/stint.v1.QueueService/Prune" as const,
     requestStream: false as const,
@@ -3435,10 +3446,11 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
    */
   waitDrained: handleServerStreamingCall<WaitDrainedRequest, WaitDrainedResponse>;
-  /** Tells how a queue is doing. */
+  /** Tells how a queue is doing. Costs the same however many jobs it has. */
   getQueueStats: handleUnaryCall<GetQueueStatsRequest, GetQueueStatsResponse>;
   /**
-   * Tells how a queue is doing, again and again until the client ends it.
+   * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
+   * nothing that is old.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
    */
@@ -3474,7 +3486,14 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * more to do.
    */
   runUpkeep: handleUnaryCall<RunUpkeepRequest, RunUpkeepResponse>;
-  /** Removes terminal jobs with their attempts and events, before their retention ends. Bounded: call again until `complete`. */
+  /**
+   * Removes terminal jobs before their retention ends, each whole: with its attempts, events, checkpoint and dead letters, also
+   * those that were not replayed. A key whose `ttl` is not over outlives its job. One commit that removes about 1,000 jobs, or
+   * looks at 10,000: call again with the same conditions until `complete`. Leaves an audit record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: a state that is not terminal; no `finished_before`, or one in the future.
+   * NOT_FOUND/QUEUE_NOT_FOUND: no such queue.
+   */
   prune: handleUnaryCall<PruneRequest, PruneResponse>;
 }
 
@@ -3589,7 +3608,7 @@ export interface QueueServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WaitDrainedResponse>;
-  /** Tells how a queue is doing. */
+  /** Tells how a queue is doing. Costs the same however many jobs it has. */
   getQueueStats(
     request: GetQueueStatsRequest,
     callback: (error: ServiceError | null, response: GetQueueStatsResponse) => void,
@@ -3606,7 +3625,8 @@ export interface QueueServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetQueueStatsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Tells how a queue is doing, again and again until the client ends it.
+   * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
+   * nothing that is old.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
    */
@@ -3734,7 +3754,14 @@ export interface QueueServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RunUpkeepResponse) => void,
   ): ClientUnaryCall;
-  /** Removes terminal jobs with their attempts and events, before their retention ends. Bounded: call again until `complete`. */
+  /**
+   * Removes terminal jobs before their retention ends, each whole: with its attempts, events, checkpoint and dead letters, also
+   * those that were not replayed. A key whose `ttl` is not over outlives its job. One commit that removes about 1,000 jobs, or
+   * looks at 10,000: call again with the same conditions until `complete`. Leaves an audit record.
+   *
+   * INVALID_ARGUMENT/INVALID_FIELD: a state that is not terminal; no `finished_before`, or one in the future.
+   * NOT_FOUND/QUEUE_NOT_FOUND: no such queue.
+   */
   prune(
     request: PruneRequest,
     callback: (error: ServiceError | null, response: PruneResponse) => void,

@@ -97,7 +97,7 @@ export interface ClaimRequest {
   namespace: string;
   /** Who claims. Required. At most 256 bytes. */
   workerId: string;
-  /** Names, 1 to 100; repeated ones count once. One order over all: priority, then position. */
+  /** Names, 1 to 1,000; repeated ones count once. One order over all: priority, then position. */
   queues: string[];
   /** 0 to 1,000; 0 means 1. The answer stops before 3 MiB; jobs that do not fit are not claimed. */
   maxJobs: number;
@@ -114,7 +114,11 @@ export interface ClaimRequest {
     | undefined;
   /** Unspecified is ON_CLAIM. */
   start: StartMode;
-  /** Only jobs of these types; empty means of any. At most 100 names. */
+  /**
+   * Only jobs of these types, in the order in which they lie among the others; empty means of any. At most 100 names, and with the
+   * queues at most 10,000 pairs; repeated ones count once. The first claim of a queue by type waits until the writes under way have
+   * ended, and is UNAVAILABLE/STORE_UNAVAILABLE where they do not end: claim again.
+   */
   types: string[];
   /**
    * Told once per claim and repeated in its retries, within namespace and worker: live leases given under it are returned
@@ -249,7 +253,15 @@ export interface FailRequest {
     | Failure
     | undefined;
   /** Delay before the next attempt, in place of the policy's. 0 s to 366 days. */
-  retryAfter: Duration | undefined;
+  retryAfter:
+    | Duration
+    | undefined;
+  /**
+   * No job of this job's concurrency key becomes READY before this time, and this job is not tried again before it: for a limit that the
+   * other side told. Counts also where no retry follows; a later time that was told before stays. Up to 24 h ahead; what lies beyond
+   * counts as 24 h.
+   */
+  throttleUntil: Timestamp | undefined;
 }
 
 /** Of `Fail`. */
@@ -381,7 +393,15 @@ export interface FailSettlement {
     | Failure
     | undefined;
   /** Delay before the next attempt, in place of the policy's. 0 s to 366 days. */
-  retryAfter: Duration | undefined;
+  retryAfter:
+    | Duration
+    | undefined;
+  /**
+   * No job of this job's concurrency key becomes READY before this time, and this job is not tried again before it: for a limit that the
+   * other side told. Counts also where no retry follows; a later time that was told before stays. Up to 24 h ahead; what lies beyond
+   * counts as 24 h.
+   */
+  throttleUntil: Timestamp | undefined;
 }
 
 /** As ReleaseRequest. */
@@ -1572,7 +1592,7 @@ export const AckResponse: MessageFns<AckResponse> = {
 };
 
 function createBaseFailRequest(): FailRequest {
-  return { leaseToken: "", failure: undefined, retryAfter: undefined };
+  return { leaseToken: "", failure: undefined, retryAfter: undefined, throttleUntil: undefined };
 }
 
 export const FailRequest: MessageFns<FailRequest> = {
@@ -1585,6 +1605,9 @@ export const FailRequest: MessageFns<FailRequest> = {
     }
     if (message.retryAfter !== undefined) {
       Duration.encode(message.retryAfter, writer.uint32(26).fork()).join();
+    }
+    if (message.throttleUntil !== undefined) {
+      Timestamp.encode(message.throttleUntil, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1626,6 +1649,14 @@ export const FailRequest: MessageFns<FailRequest> = {
             message.retryAfter = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.throttleUntil = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1649,6 +1680,9 @@ export const FailRequest: MessageFns<FailRequest> = {
       : undefined;
     message.retryAfter = (object.retryAfter !== undefined && object.retryAfter !== null)
       ? Duration.fromPartial(object.retryAfter)
+      : undefined;
+    message.throttleUntil = (object.throttleUntil !== undefined && object.throttleUntil !== null)
+      ? Timestamp.fromPartial(object.throttleUntil)
       : undefined;
     return message;
   },
@@ -2547,7 +2581,7 @@ export const AckSettlement: MessageFns<AckSettlement> = {
 };
 
 function createBaseFailSettlement(): FailSettlement {
-  return { failure: undefined, retryAfter: undefined };
+  return { failure: undefined, retryAfter: undefined, throttleUntil: undefined };
 }
 
 export const FailSettlement: MessageFns<FailSettlement> = {
@@ -2557,6 +2591,9 @@ export const FailSettlement: MessageFns<FailSettlement> = {
     }
     if (message.retryAfter !== undefined) {
       Duration.encode(message.retryAfter, writer.uint32(18).fork()).join();
+    }
+    if (message.throttleUntil !== undefined) {
+      Timestamp.encode(message.throttleUntil, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -2590,6 +2627,14 @@ export const FailSettlement: MessageFns<FailSettlement> = {
             message.retryAfter = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.throttleUntil = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2612,6 +2657,9 @@ export const FailSettlement: MessageFns<FailSettlement> = {
       : undefined;
     message.retryAfter = (object.retryAfter !== undefined && object.retryAfter !== null)
       ? Duration.fromPartial(object.retryAfter)
+      : undefined;
+    message.throttleUntil = (object.throttleUntil !== undefined && object.throttleUntil !== null)
+      ? Timestamp.fromPartial(object.throttleUntil)
       : undefined;
     return message;
   },

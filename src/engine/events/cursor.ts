@@ -35,6 +35,8 @@ export function formatCursor(query: Subscribe, cursor: Cursor): string {
 
 export const CURSOR_EXPIRED: Refusal = { kind: 'cursor_expired', why: 'it belongs to another history of the database' };
 
+export const NOT_RETAINED: Refusal = { kind: 'cursor_expired', why: 'the log is not kept so far back' };
+
 const FOREIGN_CURSOR: Refusal = {
   kind: 'invalid_field',
   violations: [{ field: 'cursor', description: 'it is not a cursor that this service gave for this very scope and these types' }],

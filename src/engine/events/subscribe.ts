@@ -2,10 +2,10 @@
 import { RefusalError } from '../../domain/error.ts';
 import type { Delivery, Subscribe } from '../engine.ts';
 import { EpochEnded, type EventLog, type LogReader } from '../ports/event-log.ts';
-import type { LogChunk, LogPosition, RowPosition } from '../ports/journal.ts';
+import { JournalDropped, type LogChunk, type LogPosition, type RowPosition } from '../ports/journal.ts';
 import { firstOf } from '../wait.ts';
 import { CheckpointPace } from './checkpoint-pace.ts';
-import { CURSOR_EXPIRED, formatCursor, readCursor } from './cursor.ts';
+import { CURSOR_EXPIRED, formatCursor, NOT_RETAINED, readCursor } from './cursor.ts';
 import { deliver, type Message } from './deliver.ts';
 import { cutIntoMessages, wants } from './message.ts';
 
@@ -33,8 +33,13 @@ async function openReader(log: EventLog, query: Subscribe): Promise<LogReader> {
     return await log.readFrom(cursor.position);
   } catch (error) {
     if (error instanceof EpochEnded) throw new RefusalError(CURSOR_EXPIRED);
-    throw error;
+    throw orNotRetained(error);
   }
+}
+
+/** Also in the middle of a stream, of one who reads slower than the log leaves. */
+function orNotRetained(error: unknown): unknown {
+  return error instanceof JournalDropped ? new RefusalError(NOT_RETAINED) : error;
 }
 
 /** What is wanted of the log, and checkpoints, until the signal. */
@@ -60,7 +65,11 @@ async function* logMessages(query: Subscribe, reader: LogReader, signal: AbortSi
 
 async function nextChunk(reader: LogReader, signal: AbortSignal, waitMs: number): Promise<LogChunk | null> {
   using wait = firstOf([signal], waitMs);
-  return await reader.next(wait.signal);
+  try {
+    return await reader.next(wait.signal);
+  } catch (error) {
+    throw orNotRetained(error);
+  }
 }
 
 /** What of a chunk is wanted. The last message is behind the whole chunk: what nobody wants there is passed too. */

@@ -51,9 +51,19 @@ export interface Journal {
   head(): Promise<LogPosition>;
   /**
    * The next rows from a position. `upTo` bounds a new window; null takes what is visible now. A position that is in a
-   * window goes on in that one, whatever `upTo`.
+   * window goes on in that one, whatever `upTo`. Throws `JournalDropped` where rows that come next are gone.
    */
   read(position: LogPosition, upTo: string | null): Promise<LogChunk>;
+  /** Throws `JournalDropped` for a position that `read` would throw it for. */
+  expectRetained(position: LogPosition): Promise<void>;
+}
+
+/** What comes next behind a position is older than the log is kept: a reader would miss it without knowing. */
+export class JournalDropped extends Error {
+  constructor() {
+    super('the log is not kept so far back');
+    this.name = 'JournalDropped';
+  }
 }
 
 /** Highest transaction id a snapshot knows of, exclusive: `xmin:xmax:xip,…`. */

@@ -1,7 +1,8 @@
 /** What the engine asks of storage about queues themselves: how they are configured, what operators do to them. */
-import type { Refusal } from '../../domain/error.ts';
-import type { Micros } from '../../domain/job.ts';
+import type { Refusal, Result } from '../../domain/error.ts';
+import type { Micros, TerminalState } from '../../domain/job.ts';
 import type { ConfiguredQueue, JobCounts, OperatorAction, QueueName, QueueSettings, QueueStatus } from '../../domain/queue.ts';
+import type { QueueStats } from '../../domain/queue-stats.ts';
 import type { RequestKey } from './request-key.ts';
 
 export interface PutItem extends QueueName {
@@ -48,6 +49,25 @@ export interface AuditPage {
   readonly nextBefore: bigint | null;
 }
 
+/** Jobs to remove before their retention ends. */
+export interface PruneItem {
+  readonly namespace: string;
+  /** Null: of any. */
+  readonly queue: string | null;
+  /** Empty: in any. */
+  readonly states: readonly TerminalState[];
+  readonly finishedBefore: Micros;
+  readonly dryRun: boolean;
+  readonly actor: string;
+  readonly request: RequestKey | null;
+}
+
+export interface Pruned {
+  readonly pruned: number;
+  /** Nothing is left to remove. */
+  readonly complete: boolean;
+}
+
 /** How far a queue has drained; counted only while it drains. */
 export interface DrainState {
   readonly status: QueueStatus;
@@ -57,7 +77,8 @@ export interface DrainState {
 /** Why a queue gives nothing, or no more, just now. */
 export interface QueueLimit {
   readonly queue: string;
-  readonly limiter: 'STATUS' | 'MODE' | 'MAX_IN_FLIGHT' | 'RATE';
+  /** `PER_WORKER`: what one worker may hold. `UNSORTED`: it must be sorted by type first. */
+  readonly limiter: 'STATUS' | 'MODE' | 'UNSORTED' | 'MAX_IN_FLIGHT' | 'PER_WORKER' | 'RATE';
   /** Whether jobs wait behind it, as far as that is known. */
   readonly ready: boolean;
   /** When it gives again, where time alone decides. */
@@ -71,5 +92,9 @@ export interface Queues {
   putQueue(item: PutItem): Promise<Configured>;
   applyAction(item: ActionItem): Promise<Configured>;
   listAudit(namespace: string, queue: string | null, pageSize: number, before: bigint | null): Promise<AuditPage>;
+  /** A bounded amount of work, in one commit. */
+  pruneJobs(item: PruneItem): Promise<Result<Pruned>>;
   drainState(name: QueueName): Promise<DrainState | null>;
+  /** Null for a queue that is not there. */
+  queueStats(name: QueueName): Promise<QueueStats | null>;
 }

@@ -13,7 +13,7 @@ import type { Violation } from '../../domain/history.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { QueueLimit, Queues } from './queues.ts';
 import type { RequestKey } from './request-key.ts';
-import type { LeaseRound, UpkeepDue, UpkeepRound } from './upkeep.ts';
+import type { Rounds } from './upkeep.ts';
 import type { SignedJob } from '../../domain/signature.ts';
 
 export interface EnqueueItem {
@@ -61,6 +61,8 @@ export interface Given {
   /** For each slot, in dispatch order. */
   readonly jobs: readonly (readonly ClaimedJob[])[];
   readonly limits: readonly QueueLimit[];
+  /** A queue bounds what a worker holds: one of the slots was looked for, the first that could have any. */
+  readonly oneSlot?: boolean;
 }
 
 export interface SettleItem {
@@ -75,6 +77,8 @@ export interface AckItem extends SettleItem {
 export interface FailItem extends SettleItem {
   readonly failure: Failure;
   readonly retryAfterMs: number | null;
+  /** No job of its concurrency key becomes READY before, nor is this one tried again. */
+  readonly throttleUntil?: Micros | null;
   /** Random in [0.5, 1): drawn by the caller, so that the rule stays pure. */
   readonly jitterFactor: number;
 }
@@ -237,7 +241,7 @@ export interface InvariantPage {
   readonly next: string | null;
 }
 
-export interface Repository extends DeadLetters, Queues {
+export interface Repository extends DeadLetters, Queues, Rounds {
   resolveQueues(names: readonly QueueName[]): Promise<readonly (Queue | null)[]>;
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
@@ -257,7 +261,9 @@ export interface Repository extends DeadLetters, Queues {
   }): Promise<AttemptPage | null>;
 
   /** Claims in dispatch order from the queues and hands the jobs to the slots in turn. */
-  claim(queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<Given>;
+  claim(queues: readonly Queue[], slots: readonly ClaimSlot[], types?: readonly string[]): Promise<Given>;
+  /** One step of sorting the READY jobs of queues by type; false: there are more. Waits until the writes under way have ended. */
+  sortByType(queues: readonly Queue[]): Promise<boolean>;
   /** The live leases given to a worker under a request id. */
   leasesOfRequest(namespace: string, workerId: string, requestId: string): Promise<readonly ClaimedJob[]>;
   startMany(items: readonly SettleItem[]): Promise<readonly (Applied | LeaseLost)[]>;
@@ -278,17 +284,10 @@ export interface Repository extends DeadLetters, Queues {
   retryPage(page: OperatePage): Promise<OperatedPage<number>>;
 
   history(jobId: JobId, afterSequence: number, limit: number): Promise<History | null>;
-  peekQueue(queue: Queue, limit: number): Promise<readonly Job[]>;
+  peekQueue(queue: Queue, limit: number, types?: readonly string[]): Promise<readonly Job[]>;
   /** Every job of a queue at one instant, as `reduce` makes of each; null where they are more than the limit. */
   signedJobs<Reduced>(queue: Queue, limit: number, reduce: (job: SignedJob) => Reduced): Promise<SignedQueue<Reduced> | null>;
   checkInvariants(namespace: string, pageSize: number, after: string | null): Promise<InvariantPage>;
 
-  /** Costs next to nothing where nothing is due, as the rounds do not. */
-  nextDue(): Promise<UpkeepDue>;
-  promoteDue(): Promise<UpkeepRound>;
-  expireLeases(): Promise<LeaseRound>;
-  /** Ends waiting jobs whose schedule_to_start or schedule_to_close has passed. */
-  timeOut(): Promise<UpkeepRound>;
-  ensurePartitions(): Promise<void>;
   databaseTime(): Promise<Micros>;
 }

@@ -27,10 +27,10 @@ export async function findQueue(directory: QueueDirectory, { namespace, queue }:
 /** What would be claimed next, in dispatch order; claims nothing. */
 export async function peekQueue(
   { directory, repository }: { readonly directory: QueueDirectory; readonly repository: Pick<Repository, 'peekQueue'> },
-  query: QueueQuery & { readonly pageSize: number },
+  query: QueueQuery & { readonly pageSize: number; readonly types?: readonly string[] },
 ): Promise<Result<readonly Job[]>> {
   return directory.inCurrentHistory(async () => {
     const found = await findQueue(directory, query);
-    return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize) } : found;
+    return found.ok ? { ok: true, value: await repository.peekQueue(found.value, query.pageSize, query.types) } : found;
   });
 }

@@ -3,7 +3,7 @@ import { isDrained, type JobCounts, type QueueName, type QueueStatus } from '../
 import type { EventLog } from '../ports/event-log.ts';
 import type { Repository } from '../ports/repository.ts';
 import type { Signal } from '../ports/signal.ts';
-import { firstOf } from '../wait.ts';
+import { aborted, firstOf } from '../wait.ts';
 
 /** The state is read again after this, should every hint have been lost. */
 const RECHECK_MS = 5_000;
@@ -47,11 +47,6 @@ export async function* waitDrained(parts: WaitDrainedParts, name: QueueName, sig
   } finally {
     reading.close();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 async function stateOf({ repository }: WaitDrainedParts, name: QueueName): Promise<Drained> {

@@ -1,13 +1,16 @@
+import type { Micros } from '../../domain/job.ts';
 import type { UpkeepCounts } from '../engine.ts';
-import type { Repository } from '../ports/repository.ts';
-import type { UpkeepDue, UpkeepRound } from '../ports/upkeep.ts';
+import type { Rounds, UpkeepDue, UpkeepRound } from '../ports/upkeep.ts';
+import { FairSweeper } from './fair-sweep.ts';
 import { LOOK_INTERVAL_MS, untilDueMs, UpkeepLoop } from './upkeep-loop.ts';
 
 /** Partitions are made days ahead; looked after so often. */
 const PARTITION_INTERVAL_MS = 3_600_000;
+/** What has ended is looked through so often: retention is at least a minute. */
+const PRUNE_INTERVAL_MS = 60_000;
 
 export interface UpkeepParts {
-  readonly repository: Pick<Repository, 'nextDue' | 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions'>;
+  readonly repository: Rounds;
   /** The database answered a look for what is due. */
   readonly onLook: () => void;
   readonly onRound: (round: UpkeepRound) => void;
@@ -15,8 +18,9 @@ export interface UpkeepParts {
 }
 
 /**
- * What moves without anybody asking: due jobs become READY, leases end, jobs that wait time out, partitions are made. One cheap look
- * tells which of the rounds has something to do, and when.
+ * What moves without anybody asking: due jobs become READY, leases end, jobs that wait time out, BLOCKED ones get their slots, the journal is
+ * folded into the numbers of the queues, what is over is pruned, tables are kept lean, partitions are made. One cheap look tells which of the
+ * rounds has something to do, and when.
  */
 export class Upkeep {
   readonly #parts: UpkeepParts;
@@ -24,13 +28,18 @@ export class Upkeep {
   readonly #promote: UpkeepLoop<UpkeepRound>;
   readonly #expire: UpkeepLoop<UpkeepRound>;
   readonly #timeOut: UpkeepLoop<UpkeepRound>;
+  readonly #unblock: UpkeepLoop<UpkeepRound>;
+  readonly #fair: FairSweeper;
+  readonly #prune: UpkeepLoop<UpkeepRound>;
+  readonly #lean: UpkeepLoop<{ readonly more: false; readonly nextDueAt: null; readonly databaseTime: Micros }>;
+  readonly #fold: UpkeepLoop<UpkeepRound>;
   #partitions: NodeJS.Timeout | null = null;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
-    const loop = (name: string, round: () => Promise<UpkeepRound>) =>
+    const loop = (name: string, round: () => Promise<UpkeepRound>, onRound = (done: UpkeepRound) => this.#onRound(done)) =>
       new UpkeepLoop({
-        ...{ round, onRound: parts.onRound, idleMs: Number.POSITIVE_INFINITY },
+        ...{ round, onRound, idleMs: Number.POSITIVE_INFINITY },
         onFailure: (error) => parts.onFailure(name, error),
       });
     this.#look = new UpkeepLoop({
@@ -39,9 +48,25 @@ export class Upkeep {
       onFailure: (error) => this.#onBlind(error),
       idleMs: LOOK_INTERVAL_MS,
     });
+    this.#lean = new UpkeepLoop({
+      round: async () => {
+        await parts.repository.keepLean();
+        return { more: false, nextDueAt: null, databaseTime: 0 };
+      },
+      onRound: () => undefined,
+      onFailure: (error) => parts.onFailure('keep tables lean', error),
+      idleMs: LOOK_INTERVAL_MS,
+    });
     this.#promote = loop('promote due jobs', parts.repository.promoteDue);
     this.#expire = loop('end leases', parts.repository.expireLeases);
     this.#timeOut = loop('time out waiting jobs', parts.repository.timeOut);
+    this.#unblock = loop('unblock jobs', parts.repository.unblock);
+    this.#fair = new FairSweeper({ repository: parts.repository, onFailure: (error) => parts.onFailure('forget fairness keys', error) });
+    this.#prune = new UpkeepLoop({
+      ...{ round: parts.repository.pruneExpired, onRound: parts.onRound, idleMs: PRUNE_INTERVAL_MS },
+      onFailure: (error) => parts.onFailure('prune', error),
+    });
+    this.#fold = loop('fold the journal', parts.repository.foldJournal, () => undefined);
   }
 
   /** Partitions first: nothing can be enqueued without them. */
@@ -50,9 +75,13 @@ export class Upkeep {
     await repository.ensurePartitions();
     this.#partitions = setInterval(() => {
       repository.ensurePartitions().catch((error: unknown) => onFailure('make partitions', error));
+      repository.dropPartitions().catch((error: unknown) => onFailure('drop partitions', error));
     }, PARTITION_INTERVAL_MS);
     for (const round of this.#rounds()) round.start(Number.POSITIVE_INFINITY);
+    this.#prune.start(Number.POSITIVE_INFINITY);
     this.#look.start(0);
+    this.#fair.start();
+    this.#lean.start(LOOK_INTERVAL_MS);
   }
 
   /** A job is due in so many milliseconds. */
@@ -65,6 +94,11 @@ export class Upkeep {
     this.#expire.nudge(milliseconds);
   }
 
+  /** Concurrency keys were touched: BLOCKED jobs may have a slot. */
+  unblockNow(): void {
+    this.#unblock.nudge(0);
+  }
+
   /** One round of each, now. */
   async runNow(): Promise<UpkeepCounts> {
     const { repository, onRound } = this.#parts;
@@ -74,6 +108,12 @@ export class Upkeep {
     onRound(ended);
     const waiting = await repository.timeOut();
     onRound(waiting);
+    const unblocked = await repository.unblock();
+    onRound(unblocked);
+    const pruned = await repository.pruneExpired();
+    onRound(pruned);
+    await repository.dropPartitions();
+    await repository.foldJournal();
     const { timedOut, cancelled, abandoned } = ended;
     return {
       promoted: promoted.count,
@@ -81,19 +121,28 @@ export class Upkeep {
       timedOut: timedOut + waiting.count,
       cancelled,
       abandoned,
+      unblocked: unblocked.count,
+      pruned: pruned.count,
     };
   }
 
   async stop(): Promise<void> {
     if (this.#partitions !== null) clearInterval(this.#partitions);
-    await Promise.all([this.#look, ...this.#rounds()].map((loop) => loop.stop()));
+    await Promise.all([this.#look, this.#lean, this.#fair, this.#prune, ...this.#rounds()].map((loop) => loop.stop()));
   }
 
-  #onLook({ promoteAt, leaseEndsAt, timeOutAt, databaseTime }: UpkeepDue): void {
+  #onRound(round: UpkeepRound): void {
+    this.#parts.onRound(round);
+    if (round.touchesKeys) this.unblockNow();
+  }
+
+  #onLook({ promoteAt, leaseEndsAt, timeOutAt, unblockAt, foldAt, databaseTime }: UpkeepDue): void {
     this.#parts.onLook();
     this.#promote.nudge(untilDueMs(promoteAt, databaseTime));
     this.#expire.nudge(untilDueMs(leaseEndsAt, databaseTime));
     this.#timeOut.nudge(untilDueMs(timeOutAt, databaseTime));
+    this.#unblock.nudge(untilDueMs(unblockAt, databaseTime));
+    this.#fold.nudge(untilDueMs(foldAt, databaseTime));
   }
 
   /** Who cannot see what is due tries each round: one task of many that fails must not keep the others. */
@@ -103,6 +152,6 @@ export class Upkeep {
   }
 
   #rounds(): readonly UpkeepLoop<UpkeepRound>[] {
-    return [this.#promote, this.#expire, this.#timeOut];
+    return [this.#promote, this.#expire, this.#timeOut, this.#unblock, this.#fold];
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Where claims wait. A claim that finds nothing is parked in memory and holds no connection; a commit, a ring or the
- * recheck wakes its group: all who wait for the same queues are served by one statement, first come first served.
+ * recheck wakes its group: all who wait for the same types of the same queues are served by one statement, first come first served. Where a
+ * queue bounds what a worker holds, a statement looks for all of them and gives to the first whose worker has room.
  */
 import { LIMITS } from '../../domain/limits.ts';
 import { queueKey, type Queue, type QueueName } from '../../domain/queue.ts';
@@ -9,7 +10,7 @@ import type { Claim, Claimed } from '../engine.ts';
 import type { ClaimedJob, Given, Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 import { turnEnd } from '../wait.ts';
-import { type Group, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
+import { type Group, newGroup, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
 import { isEvery, nothingFrom, opensInMs, waitsForPlace } from './claim-limits.ts';
 
 /** Parked claims look again after this, should every hint have been lost. */
@@ -20,6 +21,8 @@ const RETRY_AFTER_MS = 1_000;
 
 /** Of a claim that was not looked for. */
 const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
+/** Of a look where none of the queues is there. */
+const NO_QUEUES: Given = { jobs: [], limits: [] };
 
 export interface ClaimDeskParts {
   readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
@@ -128,6 +131,7 @@ export class ClaimDesk {
 
   #unpark(waiter: Waiter): void {
     waiter.group.waiters.delete(waiter);
+    waiter.group.passedOver = 0;
     if (this.#byRequest.get(requestKey(waiter.claim)) === waiter) this.#byRequest.delete(requestKey(waiter.claim));
     for (const resolve of waiter.onAnswered) resolve();
     this.#parked -= 1;
@@ -145,6 +149,7 @@ export class ClaimDesk {
 
   #serve(group: Group): void {
     group.wanted = true;
+    group.passedOver = 0;
     if (group.running) return;
     group.running = true;
     void this.#run(group);
@@ -158,11 +163,14 @@ export class ClaimDesk {
       group.freed.clear();
       const [served, lookedFor] = [this.#nextSlots(group), this.#arrivals];
       try {
-        // Where somebody got something there may be more; where nobody did, there is nothing for the others either.
+        const wasOneSlot = group.oneSlot;
+        // Where somebody got something there may be more; where nobody did, there is nothing for the others either, unless it is the
+        // workers of these that have no room.
         if (await this.#claimFor(group, served)) group.wanted = true;
+        else if (this.#hasOthers(group, wasOneSlot ? served.length : 0)) group.wanted = true;
         else this.#dismiss(group, lookedFor);
         // A place was left while the look found none: nobody tells of it again.
-        if ([...group.freed].some((name) => waitsForPlace(group, name))) group.wanted = true;
+        if ([...group.freed].some((name) => waitsForPlace(group, name))) this.#serve(group);
       } catch (error) {
         for (const waiter of served) {
           group.waiters.delete(waiter);
@@ -181,12 +189,21 @@ export class ClaimDesk {
     for (const waiter of group.waiters) if (waiter.leaving && waiter.arrival <= lookedFor) this.#leave(waiter);
   }
 
+  /** Whether there are claims behind those that were looked for in vain; they are looked for next. */
+  #hasOthers(group: Group, inVain: number): boolean {
+    const passedOver = group.passedOver;
+    group.passedOver = group.oneSlot ? passedOver + inVain : 0;
+    return group.oneSlot ? group.passedOver < group.waiters.size : passedOver > 0;
+  }
+
   #nextSlots(group: Group): readonly Waiter[] {
     const served: Waiter[] = [];
-    let jobs = 0;
+    let [passedOver, jobs] = [0, 0];
     for (const waiter of group.waiters) {
+      if ((passedOver += 1) <= group.passedOver) continue;
       jobs += waiter.claim.maxJobs;
-      if (served.length > 0 && jobs > LIMITS.claimJobs) break;
+      const isFull = group.oneSlot ? served.length === LIMITS.claimSlots : jobs > LIMITS.claimJobs;
+      if (served.length > 0 && isFull) break;
       waiter.served = true;
       served.push(waiter);
     }
@@ -196,11 +213,16 @@ export class ClaimDesk {
   /** One statement for all of them. True when somebody got something, so that there may be more. */
   async #claimFor(group: Group, served: readonly Waiter[]): Promise<boolean> {
     const { directory, repository } = this.#parts;
-    const { jobs: given, limits } = await directory.inCurrentHistory(async (): Promise<Given> => {
+    const {
+      jobs: given,
+      limits,
+      oneSlot = false,
+    } = await directory.inCurrentHistory(async (): Promise<Given> => {
       const queues = (await directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
-      return queues.length === 0 ? { jobs: [], limits: [] } : await repository.claim(queues, served.map(slotOf));
+      return queues.length === 0 ? NO_QUEUES : await repository.claim(queues, served.map(slotOf), group.types);
     });
     group.limits = limits;
+    group.oneSlot = oneSlot;
     if (isEvery(group, 'MODE')) {
       // Who did not fit into this look is refused by one of their own.
       group.wanted = true;
@@ -231,14 +253,12 @@ export class ClaimDesk {
     this.#reading = null;
   }
 
-  #group({ namespace, queues }: Claim): Group {
-    const names = [...queues].sort().map((name) => ({ namespace, name }));
-    const key = names.map(queueKey).join(',');
-    const found = this.#groups.get(key);
+  #group(claim: Claim): Group {
+    const group = newGroup(claim);
+    const found = this.#groups.get(group.key);
     if (found !== undefined) return found;
-    const group: Group = { key, names, waiters: new Set(), running: false, wanted: false, recheck: null, limits: [], freed: new Set() };
-    this.#groups.set(key, group);
-    for (const name of names) {
+    this.#groups.set(group.key, group);
+    for (const name of group.names) {
       const groups = this.#groupsOfQueue.get(queueKey(name)) ?? new Set();
       this.#groupsOfQueue.set(queueKey(name), groups.add(group));
     }

@@ -1,6 +1,6 @@
-/** Claims that wait for the same queues. */
+/** Claims that wait for the same types of the same queues. */
 import { randomUUID } from 'node:crypto';
-import type { QueueName } from '../../domain/queue.ts';
+import { queueKey, type QueueName } from '../../domain/queue.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { QueueLimit } from '../ports/queues.ts';
 import type { ClaimSlot } from '../ports/repository.ts';
@@ -26,12 +26,18 @@ export interface Waiter {
 export interface Group {
   readonly key: string;
   readonly names: readonly QueueName[];
+  /** Empty: any. */
+  readonly types: readonly string[];
   readonly waiters: Set<Waiter>;
   running: boolean;
   wanted: boolean;
   recheck: NodeJS.Timeout | null;
   /** What the last look found to limit its queues. */
   limits: readonly QueueLimit[];
+  /** The last look was for one of them: a queue bounds what a worker holds. */
+  oneSlot: boolean;
+  /** Of those that came first, how many the looks since it was woken found nothing for. */
+  passedOver: number;
   /** Queues that have fewer jobs in flight than the look under way may have seen. */
   readonly freed: Set<string>;
 }
@@ -53,4 +59,23 @@ export function slotOf({ claim }: Waiter): ClaimSlot {
 
 export function requestKey({ namespace, workerId, requestId }: Claim): string {
   return JSON.stringify([namespace, workerId, requestId]);
+}
+
+export function newGroup({ namespace, queues, types = [] }: Claim): Group {
+  const names = [...queues].sort().map((name) => ({ namespace, name }));
+  const sorted = [...types].sort();
+  return {
+    // Neither can hold a comma or a bar.
+    key: `${names.map(queueKey).join(',')}|${sorted.join(',')}`,
+    names,
+    types: sorted,
+    waiters: new Set(),
+    running: false,
+    wanted: false,
+    recheck: null,
+    limits: [],
+    oneSlot: false,
+    passedOver: 0,
+    freed: new Set(),
+  };
 }

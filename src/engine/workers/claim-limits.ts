@@ -18,12 +18,14 @@ export function isEvery({ names, limits }: Limited, ...limiters: readonly QueueL
   return limits.filter(({ limiter }) => limiters.includes(limiter)).length === names.length;
 }
 
-/** Whether a place in flight of this queue is what its claims wait for. */
+/** Whether a place in flight of this queue, or in the hands of a worker, is what its claims wait for. */
 export function waitsForPlace({ limits }: Limited, name: string): boolean {
-  return limits.some(({ queue, limiter }) => queue === name && limiter === 'MAX_IN_FLIGHT');
+  return limits.some(({ queue, limiter }) => queue === name && (limiter === 'MAX_IN_FLIGHT' || limiter === 'PER_WORKER'));
 }
 
+const HOLDS_BACK: ReadonlySet<QueueLimit['limiter']> = new Set(['MAX_IN_FLIGHT', 'PER_WORKER', 'RATE']);
+
 export function nothingFrom(limited: Limited): Claimed {
-  const isHeldBack = limited.limits.some(({ limiter, ready }) => ready && (limiter === 'MAX_IN_FLIGHT' || limiter === 'RATE'));
+  const isHeldBack = limited.limits.some(({ limiter, ready }) => ready && HOLDS_BACK.has(limiter));
   return { jobs: [], decision: isHeldBack ? 'BACKPRESSURE' : isEvery(limited, 'STATUS', 'MODE') ? 'PAUSED' : 'EMPTY' };
 }

@@ -44,20 +44,20 @@ export function readJobSpec(fields: Fields, spec: WireJobSpec): JobSpec {
     priority: fields.integer('priority', spec.priority, PRIORITY),
     runAt: fields.instant('run_at', spec.runAt),
     retry: readRetryPolicy(fields, spec.retry),
+    fairnessKey: readKey(fields, 'fairness_key', spec.fairnessKey),
     ...readCourse(fields, spec),
   };
 }
 
 function refuseUnserved(fields: Fields, spec: WireJobSpec): void {
-  fields.unserved('concurrency_key', spec.concurrencyKey !== '');
-  fields.unserved('fairness_key', spec.fairnessKey !== '');
   fields.unserved('parent_job_id', spec.parentJobId !== '');
   fields.unserved('depends_on', spec.dependsOn.length > 0);
 }
 
-/** Who may end it, and how long the parts of its life may take. */
-function readCourse(fields: Fields, spec: WireJobSpec): Pick<JobSpec, 'disposition' | 'timeouts'> {
+/** Who may end it, beside what, and how long the parts of its life may take. */
+function readCourse(fields: Fields, spec: WireJobSpec): Pick<JobSpec, 'disposition' | 'timeouts' | 'concurrencyKey'> {
   const disposition = fields.choice('disposition', spec.disposition, DISPOSITIONS, 'RERUNNABLE');
+  const concurrencyKey = readKey(fields, 'concurrency_key', spec.concurrencyKey);
   const within = fields.within('timeouts');
   const timeouts = {
     scheduleToStartMs: within.durationMs('schedule_to_start', spec.timeouts?.scheduleToStart, TIMEOUT_MS),
@@ -68,8 +68,9 @@ function readCourse(fields: Fields, spec: WireJobSpec): Pick<JobSpec, 'dispositi
     const description = 'means nothing for a job that is never claimed';
     if (timeouts.scheduleToStartMs !== null) within.refuse('schedule_to_start', description);
     if (timeouts.startToCloseMs !== null) within.refuse('start_to_close', description);
+    if (concurrencyKey !== '') fields.refuse('concurrency_key', description);
   }
-  return { disposition, timeouts };
+  return { disposition, timeouts, concurrencyKey };
 }
 
 function readIdempotency(parent: Fields, { idempotencyKey, idempotency }: WireJobSpec): Idempotency | null {

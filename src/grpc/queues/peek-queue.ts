@@ -15,13 +15,14 @@ export function peekQueue(engine: Engine): MethodHandler<typeof QueueServiceServ
   };
 }
 
+const TYPES = { min: 0, max: LIMITS.claimTypes };
 const MAX_JOBS = { min: 0, max: LIMITS.pageItems };
 
 function readPeekQueue(fields: Fields, { namespace, queue, maxJobs, types }: PeekQueueRequest) {
-  fields.unserved('types', types.length > 0);
   return {
     namespace: readNamespace(fields, namespace),
     queue: fields.name('queue', queue),
+    types: [...new Set(fields.list('types', types, TYPES, (type, path) => fields.name(path, type)))],
     pageSize: fields.integer('max_jobs', maxJobs, MAX_JOBS) || DEFAULT_PAGE_ITEMS,
   };
 }

@@ -1,17 +1,25 @@
 /** What a `PutQueue` sets, field by field, as its mask names them. */
 import { LIMITS } from '../../domain/limits.ts';
-import { DEFAULT_SETTINGS, type QueueMode, type QueueSettings, type RateLimit } from '../../domain/queue.ts';
-import { QueueMode as WireMode, type Queue as WireQueue, type RateLimit as WireRateLimit } from '../../../gen/stint/v1/queue.ts';
+import { RETENTION_MS } from '../../domain/retention.ts';
+import { type ConcurrencyPolicy, DEFAULT_SETTINGS, type QueueMode, type QueueSettings, type RateLimit } from '../../domain/queue.ts';
+import {
+  ConcurrencyPolicy as WirePolicy,
+  QueueMode as WireMode,
+  type Queue as WireQueue,
+  type RateLimit as WireRateLimit,
+} from '../../../gen/stint/v1/queue.ts';
 import { RetryPolicy as WireRetryPolicy } from '../../../gen/stint/v1/retry.ts';
 import type { Fields } from '../fields.ts';
 import { readRetryPolicy } from '../decode.ts';
 
 const DAY_MS = 86_400_000;
 const BOUND = { min: 1, max: 2 ** 31 - 1 };
+const SLOTS = { min: 1, max: LIMITS.concurrencyPerKey };
 const BUDGET_MS = { min: 0, max: DAY_MS };
 const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
 const GRACE_MS = { min: 0, max: 3_600_000 };
 const PERIOD_MS = { min: 1_000, max: DAY_MS };
+const WEIGHT = { min: 1, max: LIMITS.fairnessWeight };
 const PAYLOAD_BYTES = { min: 0, max: LIMITS.payloadBytes };
 
 type Apply = (former: QueueSettings) => QueueSettings;
@@ -30,6 +38,12 @@ const MODES: Readonly<Record<number, QueueMode>> = {
   [WireMode.PULL_ONLY]: 'PULL_ONLY',
   [WireMode.PUSH_ONLY]: 'PUSH_ONLY',
   [WireMode.PUSH_PULL]: 'PUSH_PULL',
+};
+
+const POLICIES: Readonly<Record<number, ConcurrencyPolicy>> = {
+  [WirePolicy.UNSPECIFIED]: 'RELEASE',
+  [WirePolicy.RELEASE]: 'RELEASE',
+  [WirePolicy.HOLD]: 'HOLD',
 };
 
 const bound = (fields: Fields, field: string, value: number | undefined): number | null =>
@@ -51,6 +65,8 @@ const retryField =
 const READERS: Readonly<Record<string, Read>> = {
   mode: (fields, { mode }) => set({ mode: fields.choice<QueueMode>('mode', mode, MODES, 'PUSH_PULL') }),
   max_in_flight: (fields, { maxInFlight }) => set({ maxInFlight: bound(fields, 'max_in_flight', maxInFlight) }),
+  max_in_flight_per_worker: (fields, { maxInFlightPerWorker }) =>
+    set({ maxInFlightPerWorker: bound(fields, 'max_in_flight_per_worker', maxInFlightPerWorker) }),
   max_queued: (fields, { maxQueued }) => set({ maxQueued: bound(fields, 'max_queued', maxQueued) }),
   cancellation_budget: (fields, { cancellationBudget }) =>
     set({ cancellationBudgetMs: fields.durationMs('cancellation_budget', cancellationBudget, BUDGET_MS) ?? REST.cancellationBudgetMs }),
@@ -71,8 +87,15 @@ const READERS: Readonly<Record<string, Read>> = {
     const bytes = deadLetter?.maxPayloadBytes ?? REST.deadLetterPayloadBytes;
     return set({ deadLetterPayloadBytes: fields.within('dead_letter').integer('max_payload_bytes', bytes, PAYLOAD_BYTES) });
   },
+  concurrency_per_key: (fields, { concurrencyPerKey }) =>
+    set({ concurrencyPerKey: fields.integer('concurrency_per_key', concurrencyPerKey ?? REST.concurrencyPerKey, SLOTS) }),
+  concurrency_policy: (fields, { concurrencyPolicy }) =>
+    set({ concurrencyPolicy: fields.choice<ConcurrencyPolicy>('concurrency_policy', concurrencyPolicy, POLICIES, 'RELEASE') }),
+  retention: (fields, { retention }) =>
+    set({ retentionMs: fields.durationMs('retention', retention, RETENTION_MS) ?? RETENTION_MS.default }),
   rate_limit: (fields, { rateLimit }) =>
     set({ rateLimit: rateLimit === undefined ? null : readRateLimit(fields.within('rate_limit'), rateLimit) }),
+  fairness_weights: (fields, { fairnessWeights }) => set({ fairnessWeights: readWeights(fields, fairnessWeights) }),
 };
 
 const PATHS = Object.keys(READERS);
@@ -81,8 +104,6 @@ const OUTPUT_ONLY = ['status', 'status_reason', 'created_at', 'updated_at'];
 /** How the settings become what the request says; without a mask all of them. What a mask leaves out is not looked at. */
 export function readSettings(request: Fields, fields: Fields, queue: WireQueue, mask: readonly string[] | undefined): Apply {
   const isWhole = mask === undefined || mask.length === 0;
-  fields.unserved('retention', isWhole ? queue.retention !== undefined : mask.includes('retention'));
-  fields.unserved('concurrency_per_key', isWhole ? queue.concurrencyPerKey !== undefined : mask.includes('concurrency_per_key'));
   const paths = isWhole ? PATHS : [...new Set(mask.flatMap((path) => named(request, path)))];
   const changes = paths.map((path) => READERS[path]?.(fields, queue) ?? set({}));
   return (former) => changes.reduce((settings, change) => change(settings), former);
@@ -98,9 +119,20 @@ function named(request: Fields, path: string): readonly string[] {
   return [];
 }
 
+function readWeights(fields: Fields, weights: WireQueue['fairnessWeights']): QueueSettings['fairnessWeights'] {
+  const field = 'fairness_weights';
+  const keys = Object.keys(weights);
+  if (keys.length > LIMITS.fairnessWeights) fields.refuse(field, `must have at most ${LIMITS.fairnessWeights} keys`);
+  for (const [key, weight] of Object.entries(weights)) {
+    fields.requiredText(field, key, LIMITS.keyBytes);
+    fields.integer(field, weight, WEIGHT);
+  }
+  return weights;
+}
+
 function readRateLimit(fields: Fields, { permits, period, burst, perKey }: WireRateLimit): RateLimit {
-  fields.unserved('per_key', perKey);
   return {
+    perKey,
     permits: fields.integer('permits', permits, BOUND),
     periodMs: fields.durationMs('period', period, PERIOD_MS) ?? PERIOD_MS.min,
     burst: burst === undefined ? permits : fields.integer('burst', burst, BOUND),

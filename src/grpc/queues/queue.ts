@@ -1,6 +1,7 @@
 import type { ConfiguredQueue, JobCounts, QueueStatus, RateLimit } from '../../domain/queue.ts';
 import type { RetryPolicy } from '../../domain/retry.ts';
 import {
+  ConcurrencyPolicy as WirePolicy,
   JobCounts as WireJobCounts,
   Queue as WireQueue,
   QueueMode,
@@ -16,6 +17,7 @@ export function wireQueue({ name, settings, status, statusReason, createdAt, upd
     name,
     mode: QueueMode[settings.mode],
     maxInFlight: settings.maxInFlight ?? undefined,
+    maxInFlightPerWorker: settings.maxInFlightPerWorker ?? undefined,
     maxQueued: settings.maxQueued ?? undefined,
     cancellationBudget: duration(settings.cancellationBudgetMs),
     leaseDuration: duration(settings.leaseDurationMs),
@@ -26,7 +28,11 @@ export function wireQueue({ name, settings, status, statusReason, createdAt, upd
       queue: settings.deadLetterQueue,
       maxPayloadBytes: settings.deadLetterPayloadBytes,
     },
+    concurrencyPerKey: settings.concurrencyPerKey,
+    concurrencyPolicy: WirePolicy[settings.concurrencyPolicy],
+    fairnessWeights: { ...settings.fairnessWeights },
     rateLimit: settings.rateLimit === null ? undefined : wireRateLimit(settings.rateLimit),
+    retention: duration(settings.retentionMs),
     status: wireStatus(status),
     statusReason,
     createdAt: timestamp(createdAt),
@@ -41,18 +47,18 @@ export function wireStatus(status: QueueStatus): WireStatus {
   return WireStatus[status];
 }
 
-export function wireCounts({ scheduled, ready, leased, running, retryWait, suspended }: JobCounts): WireJobCounts {
+export function wireCounts({ scheduled, blocked, ready, leased, running, retryWait, suspended }: JobCounts): WireJobCounts {
   return {
     ...NOTHING_COUNTED,
-    ...{ scheduled: BigInt(scheduled), ready: BigInt(ready), leased: BigInt(leased), running: BigInt(running) },
+    ...{ scheduled: BigInt(scheduled), blocked: BigInt(blocked), ready: BigInt(ready), leased: BigInt(leased), running: BigInt(running) },
     ...{ retryWait: BigInt(retryWait), suspended: BigInt(suspended) },
   };
 }
 
 const NOTHING_COUNTED = WireJobCounts.fromPartial({});
 
-function wireRateLimit({ permits, periodMs, burst }: RateLimit): WireRateLimit {
-  return { permits, period: duration(periodMs), burst, perKey: false };
+function wireRateLimit({ permits, periodMs, burst, perKey }: RateLimit): WireRateLimit {
+  return { permits, period: duration(periodMs), burst, perKey };
 }
 
 function wireRetryPolicy(policy: RetryPolicy): WireRetryPolicy {

@@ -12,6 +12,8 @@ export function runUpkeep(engine: Engine): MethodHandler<typeof QueueServiceServ
       timedOut: BigInt(done.timedOut),
       cancelled: BigInt(done.cancelled),
       abandoned: BigInt(done.abandoned),
+      unblocked: BigInt(done.unblocked),
+      pruned: BigInt(done.pruned),
     };
   };
 }

@@ -31,22 +31,30 @@ const STARTS_ON_CLAIM: Readonly<Record<number, boolean>> = {
 
 const MAX_JOBS = { min: 0, max: LIMITS.claimJobs };
 const QUEUES = { min: 1, max: LIMITS.claimQueues };
+const TYPES = { min: 0, max: LIMITS.claimTypes };
 const WAIT_MS = { min: 0, max: LIMITS.longPollMs };
 const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
 
 function readClaim(fields: Fields, request: ClaimRequest, remainingMs: number): Claim {
-  fields.unserved('types', request.types.length > 0);
   const waitMs = fields.durationMs('wait', request.wait, WAIT_MS) ?? 0;
   return {
     namespace: readNamespace(fields, request.namespace),
     workerId: fields.requiredText('worker_id', request.workerId, LIMITS.workerIdBytes),
     queues: [...new Set(fields.list('queues', request.queues, QUEUES, (queue, path) => fields.name(path, queue)))],
+    types: readTypes(fields, request),
     maxJobs: fields.integer('max_jobs', request.maxJobs, MAX_JOBS) || 1,
     waitMs: Math.max(0, Math.min(waitMs, remainingMs - answerMarginMs(remainingMs))),
     leaseDurationMs: fields.durationMs('lease_duration', request.leaseDuration, LEASE_MS),
     startOnClaim: fields.choice('start', request.start, STARTS_ON_CLAIM, true),
     requestId: readKey(fields, 'request_id', request.requestId) || null,
   };
+}
+
+function readTypes(fields: Fields, { queues, types }: ClaimRequest): readonly string[] {
+  const distinct = [...new Set(fields.list('types', types, TYPES, (type, path) => fields.name(path, type)))];
+  const places = new Set(queues).size * distinct.length;
+  if (places > LIMITS.claimPlaces) fields.refuse('types', `times queues must be at most ${LIMITS.claimPlaces}, and is ${places}`);
+  return distinct;
 }
 
 const MIN_MARGIN_MS = 50;

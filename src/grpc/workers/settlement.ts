@@ -28,8 +28,12 @@ export function readAck(fields: Fields, { result, contentType }: AckSettlement):
   };
 }
 
-export function readFail(fields: Fields, { failure, retryAfter }: FailSettlement): Omit<Fail, 'token'> {
-  return { failure: readFailure(fields, failure), retryAfterMs: fields.durationMs('retry_after', retryAfter, DELAY_MS) };
+export function readFail(fields: Fields, { failure, retryAfter, throttleUntil }: FailSettlement): Omit<Fail, 'token'> {
+  return {
+    failure: readFailure(fields, failure),
+    retryAfterMs: fields.durationMs('retry_after', retryAfter, DELAY_MS),
+    throttleUntil: fields.instant('throttle_until', throttleUntil),
+  };
 }
 
 export function readRelease(fields: Fields, { delay }: ReleaseSettlement): Omit<Release, 'token'> {

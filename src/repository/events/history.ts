@@ -21,7 +21,8 @@ import { param, shard, statement } from '../statement.ts';
 const facts = sql`
   select 1::bigint as seq, ${EVENT_CODES.enqueued}::smallint as type, j.created_at as at, 1 as life, 0 as attempt, 0::bigint as fence, '' as worker,
          jsonb_strip_nulls(jsonb_build_object('t', nullif(j.type, ''), 'p', -j.rank,
-           'r', case when j.ord is null then (extract(epoch from j.run_at) * 1000000)::bigint end))::text as detail
+           'r', case when j.ord is null then (extract(epoch from j.run_at) * 1000000)::bigint end,
+           'b', case when j.concurrency_key is not null and j.ord is not null then true end))::text as detail
   union all
   select e.seq, e.type, e.at, e.life, e.attempt, e.fence, coalesce(e.worker, ''), e.detail
     from stint.job_event e where e.shard = ${shard} and e.job = x.job and e.seq > x.after
@@ -34,7 +35,7 @@ const facts = sql`
     cross join lateral (values
       (a.claimed_seq, ${EVENT_CODES.claimed}::smallint, a.claimed_at, a.attempt, null::text),
       (a.started_seq, ${EVENT_CODES.started}::smallint, a.started_at, a.attempt, null),
-      (a.ended_seq, a.ended_type, a.ended_at, case when a.refunded then a.attempt - 1 else a.attempt end, (${endedDetail(sql`a`)})::text)
+      (a.ended_seq, a.ended_type, a.ended_at, case when a.refunded then a.attempt - 1 else a.attempt end, (${endedDetail(sql`a`, sql`j.concurrency_key is not null`)})::text)
     ) t(seq, type, at, attempt, detail) where t.seq is not null
   union all
   select t.seq, t.type, t.at, l.life, l.attempt, l.fence, l.worker, null

@@ -17,6 +17,8 @@ import type { Run } from '../database.ts';
 import { queuesById } from '../queues/resolve-queues.ts';
 import { int, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
+import { here } from './cut-snapshot.ts';
+import { expectNothingMissed } from './journal-floor.ts';
 import { journalColumns, parseJournalRow, queueIdsOf } from './journal-columns.ts';
 
 /** Rows of one read at most: each is what one statement did, a thousand events at most. */
@@ -29,32 +31,18 @@ const BYTES_AT_ONCE = LIMITS.eventMessageBytes;
 /** Past it the names of queues are looked up anew. */
 const MAX_REMEMBERED_QUEUES = 10_000;
 
-/**
- * CTE `s`: the statement's own snapshot and the epoch of the server that answers, read together with the rows.
- *
- * The snapshot is cut off behind the newest journal row it sees. Postgres hands a transaction id out again after a crash
- * when nothing of it was flushed (one that rolled back, a NOTIFY): taken as it is, the snapshot would call it seen, and
- * the durable commit that gets it next would be missed. Below a row that is visible, hence flushed, no id comes again.
- */
-const here = sql`s as materialized (
-  select (least(pg_snapshot_xmin(k.taken), k.top)::text || ':' || k.top::text || ':' || coalesce((
-            select string_agg(o.xid::text, ',' order by o.xid) from pg_snapshot_xip(k.taken) as o(xid) where o.xid < k.top), ''))::pg_snapshot as snapshot,
-         k.epoch, k.epoch_id
-    from (
-      select pg_current_snapshot() as taken, e.number as epoch, e.id as epoch_id, coalesce((
-               select (j.xid::text::bigint + 1)::text::xid8 from stint.journal j
-                where j.shard = ${shard} and j.epoch = e.number order by j.xid desc limit 1), '1'::xid8) as top
-        from stint.epoch e where e.shard = ${shard} and e.number = stint.current_epoch(${shard})) k)`;
-
 const unseen = (rows: SQL) => sql`(xid >= ${param('xmax')}::xid8 or xid = any(${param('xip')}::xid8[])) and ${rows}`;
 
-const headStatement = statement<never>('journal-head', sql`with ${here} select snapshot::text, epoch as here, epoch_id from s`);
+/** What each read tells besides its rows. */
+const told = sql`s.snapshot::text, s.snapshot::text as current, s.epoch as here, s.epoch_id, s.floor_epoch, s.floor_n, s.floor_xid`;
+
+const headStatement = statement<never>('journal-head', sql`with ${here} select ${told} from s`);
 
 /** The first rows of a window: by the index on xid, two ranges of it, sorted by n. */
 const openWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'limit'>(
   'journal-open-window',
   sql`with ${here}
-  select s.snapshot::text, s.epoch as here, s.epoch_id, ${journalColumns} from s left join lateral (
+  select ${told}, ${journalColumns} from s left join lateral (
     select * from (
       select * from stint.journal a where a.shard = ${shard} and a.epoch = s.epoch and a.xid >= ${param('xmax')}::xid8
       union all
@@ -69,7 +57,7 @@ const openWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'limit'>(
 const scanWindowStatement = statement<'xmax' | 'xip' | 'upTo' | 'epoch' | 'n' | 'limit'>(
   'journal-scan-window',
   sql`with ${here}
-  select s.snapshot::text, s.epoch as here, s.epoch_id, ${journalColumns} from s left join lateral (
+  select ${told}, ${journalColumns} from s left join lateral (
     select * from stint.journal u
      where u.shard = ${shard} and (u.epoch, u.n) >= (${param('epoch')}::int, ${param('n')}::bigint)
        and (u.epoch < s.epoch or pg_visible_in_snapshot(u.xid, ${param('upTo')}::text::pg_snapshot))
@@ -90,6 +78,7 @@ export function createJournal(run: Run): Journal {
     const rows = window === null && seen !== null ? await open(run, { seen, upTo, limit }) : await scan(run, position, upTo, limit);
     const [first] = rows;
     if (first === undefined) throw new Error('the journal answered nothing');
+    await expectNothingMissed(run, position, first);
     const found = rows.filter((row) => row['n'] !== null);
     const epochId = text(first, 'epoch_id');
     // Another map, not an emptied one: another read may be looking names up in it.
@@ -112,6 +101,10 @@ export function createJournal(run: Run): Journal {
       return { epoch: epochOf(row), seen: text(row, 'snapshot'), window: null };
     },
     read,
+    expectRetained: async (position) => {
+      const [row] = await run(headStatement, {});
+      if (row !== undefined) await expectNothingMissed(run, position, row);
+    },
   };
 }
 

@@ -98,7 +98,7 @@ async function resolveDuplicates(
           standing.map((one) => one.duplicate.jobId),
         );
   standing.forEach((one, index) => {
-    const outcome = duplicateOutcome(one.item, one.duplicate, jobs[index] ?? null);
+    const outcome = duplicateOutcome(one.item, one.duplicate, jobs[index] ?? one.duplicate.pruned);
     if (outcome !== null) outcomes.set(one.position, outcome);
   });
   return open.filter((one) => !outcomes.has(one.position));
@@ -118,7 +118,7 @@ function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Fresh): Job {
     queue: queue.name,
     jobId,
     type: spec.type,
-    state: fresh.scheduled ? 'SCHEDULED' : 'READY',
+    state: fresh.scheduled ? 'SCHEDULED' : spec.concurrencyKey === '' ? 'READY' : 'BLOCKED',
     priority: spec.priority,
     life: 1,
     attempt: 0,
@@ -134,11 +134,13 @@ function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Fresh): Job {
     resultContentType: '',
     failure: null,
     idempotencyKey: spec.idempotency?.key ?? '',
+    concurrencyKey: spec.concurrencyKey,
     labels: spec.labels,
     headers: spec.headers,
     workerId: '',
     leaseExpiresAt: null,
     disposition: spec.disposition,
+    fairnessKey: spec.fairnessKey,
     asked: null,
   };
 }

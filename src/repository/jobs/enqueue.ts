@@ -15,7 +15,11 @@ import { instant, instantLiteral, int, type Row } from '../row.ts';
 import { param, shard, statement, type Value } from '../statement.ts';
 import { closedBy } from '../closed-queue.ts';
 import { counted, drainRate, isDraining, lockedGates, queued, room } from '../gates.ts';
-import { carried, DEFERRED, intoReady } from '../tokens.ts';
+import { moves } from '../moves.ts';
+import { positionAt, positions } from '../positions.ts';
+import { touchedSlots } from '../slots.ts';
+import { sortedBy } from '../sorted-queues.ts';
+import { carried, DEFERRED, intoReady, readyOrBlocked } from '../tokens.ts';
 
 /**
  * The queues of the batch, and of those with a gate how many more each lets in. Gates are locked before anything is written: of two who
@@ -35,10 +39,14 @@ shut as materialized (
        where qs.draining or qs.room is not null) p
    where p.draining or p.place > p.room)`;
 
-/** The row of `item` in the batch, in arrival order: positions are drawn in it, so a batch is FIFO in itself. */
-const input = sql`i as materialized (
-  select b.*, case when b.run_at > c.now then null else nextval('stint.job_ord') end as ord
-    from c, (select * from unnest(
+/**
+ * The row of `item` in the batch, in arrival order: `drawn` rises in it, so a batch is FIFO in itself. The transaction has its id
+ * before it draws one: who knows that all transactions before some id have ended knows that none of them brings a position any more.
+ */
+const input = sql`x as materialized (select pg_current_xact_id() as xid),
+i as materialized (
+  select b.*, case when b.run_at > c.now then null else nextval('stint.job_ord') end as drawn, row_number() over ()::int as place
+    from x, c, (select * from unnest(
       ${param('n')}::int[], ${param('ids')}::uuid[], ${param('clientMinted')}::boolean[], ${param('namespaces')}::text[],
       ${param('queueIds')}::int[], ${param('types')}::text[], ${param('ranks')}::bigint[], ${param('runAts')}::timestamptz[],
       ${param('digests')}::bytea[], ${param('contentTypes')}::text[], ${param('headers')}::text[], ${param('labels')}::text[],
@@ -46,12 +54,21 @@ const input = sql`i as materialized (
       ${param('maxAttempts')}::int[], ${param('initialBackoffMs')}::bigint[], ${param('multipliers')}::float8[],
       ${param('maxBackoffMs')}::bigint[], ${param('jitters')}::boolean[], ${param('nonRetryableCodes')}::text[],
       ${param('payloads')}::bytea[], ${param('details')}::text[], ${param('scheduledDetails')}::text[], ${param('dispositions')}::smallint[],
-      ${param('startMs')}::bigint[], ${param('runMs')}::bigint[], ${param('closeMs')}::bigint[])
+      ${param('startMs')}::bigint[], ${param('runMs')}::bigint[], ${param('closeMs')}::bigint[], ${param('lockKeys')}::text[],
+      ${param('fairKeys')}::text[])
       as t(n, id, client_minted, namespace, queue_id, type, rank, run_at, digest, content_type, headers, labels, key,
            until_terminal, ttl_ms, size, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter,
-           non_retryable_codes, payload, detail, scheduled_detail, disposition, start_ms, run_ms, close_ms)
+           non_retryable_codes, payload, detail, scheduled_detail, disposition, start_ms, run_ms, close_ms, lock_key, fair_key)
       order by n offset 0) b
    where not b.n = any(array(select n from shut)))`;
+
+/** Who takes a position. A job that is there already would have its fairness key pay for it: known ones take none. */
+const draws = sql`draws as materialized (
+  select place, queue_id, rank, fair_key, case
+      when disposition <> ${DISPOSITION_CODES.EXTERNALLY_OWNED} and (key is null or id in (select job from k)) and case
+        when client_minted and fair_key is not null then (select o.id from stint.job o where o.shard = ${shard} and o.id = i.id) end is null
+      then drawn end as drawn
+    from i)`;
 
 /** Keys in key order and records in id order: opposite orders deadlock. Of equal keys the first in the batch wins. */
 const records = sql`k as (
@@ -62,40 +79,46 @@ const records = sql`k as (
    order by queue_id, key, n
   on conflict (shard, queue_id, key) do nothing
   returning job),
+${draws},
+${positions(sql`draws`)},
 j as (
   insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, run_at, created_at, digest, content_type, headers,
       labels, idempotency_key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload,
-      disposition, start_ms, run_ms, close_ms)
-  select ${shard}, id, namespace, queue_id, type, rank, ord, run_at, c.now, digest, content_type, headers::jsonb,
+      disposition, start_ms, run_ms, close_ms, concurrency_key, fairness_key)
+  select ${shard}, id, namespace, queue_id, type, rank, ${positionAt(sql`i`)}, run_at, c.now, digest, content_type, headers::jsonb,
       labels::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload,
-      disposition, start_ms, run_ms, close_ms
+      disposition, start_ms, run_ms, close_ms, lock_key, fair_key
     from i, c
    where key is null or id in (select job from k)
    order by id
   on conflict (shard, id) do nothing
   returning id),
 f as materialized (
-  select i.*, i.id as job, 1 as life, 0 as attempt, 0::bigint as fence, 1::bigint as seq, 0 as releases, false as checkpointed,
-      i.disposition = ${DISPOSITION_CODES.EXTERNALLY_OWNED} as external, c.now + i.close_ms * interval '1 millisecond' as life_until
+  select i.*, ${positionAt(sql`i`)} as ord, i.id as job, 1 as life, 0 as attempt, 0::bigint as fence, 1::bigint as seq, 0 as releases, false as checkpointed,
+      i.disposition = ${DISPOSITION_CODES.EXTERNALLY_OWNED} as external, c.now + i.close_ms * interval '1 millisecond' as life_until, false as holds
     from i, c where i.id in (select id from j)),
-fr as materialized (select * from f where ord is not null)`;
+fr as materialized (select f.*, ${readyOrBlocked} as state from f where ord is not null)`;
 
 /** A key won for a record that lost its id meanwhile would point at a stranger: undo, and look again. */
 const orphanedKey = sql`o as materialized (
   select stint.retry_statement() from k where job not in (select id from j))`;
 
-const tokens = sql`${intoReady(sql`fr`)},
+const moved = sql`select queue_id, null as was, 'SCHEDULED' as becomes from f where ord is null union all select queue_id, null, state from fr`;
+
+const tokens = sql`${intoReady(sql`fr`, sortedBy(sql`x.type`, sql`x.queue_id`))},
 d as (
   insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
   select ${shard}, job, run_at, case when external then ${DEFERRED.scheduledExternal} else ${DEFERRED.scheduled} end, queue_id, rank,
       attempt, fence, life, seq, releases, ${carried} from f where ord is null),
 e as (
-  insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details)
+  insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details, moves)
   select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued} order by n), array_agg(id order by n),
       array_agg(queue_id order by n),
-      case when bool_or(detail is not null or ord is null) then array_agg(case when ord is null then scheduled_detail else detail end order by n) end
+      case when bool_or(detail is not null or ord is null) then array_agg(case when ord is null then scheduled_detail else detail end order by n) end,
+      ${moves(moved, { among: ['SCHEDULED', 'BLOCKED', 'READY'] })}
     from f, c group by c.epoch, c.now),
-${counted(sql`select queue_id, null as was, case when ord is null then 'SCHEDULED' else 'READY' end as becomes from f`)}`;
+${counted(moved)},
+${touchedSlots(sql`select queue_id, lock_key, 0 as held, 0 as ready from fr where state = 'BLOCKED'`)}`;
 
 type EnqueueParam =
   | 'now'
@@ -128,7 +151,9 @@ type EnqueueParam =
   | 'dispositions'
   | 'startMs'
   | 'runMs'
-  | 'closeMs';
+  | 'closeMs'
+  | 'lockKeys'
+  | 'fairKeys';
 
 const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
@@ -207,11 +232,13 @@ function columns(items: readonly EnqueueItem[]): Record<Exclude<EnqueueParam, 'n
     jitters: plain((item) => item.spec.retry.jitter),
     nonRetryableCodes: texts((item) => (item.spec.retry.nonRetryableCodes === null ? null : textArray(item.spec.retry.nonRetryableCodes))),
     payloads: byteaArray(items.map((item) => item.spec.payload)),
-    details: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, null)),
-    scheduledDetails: texts((item) => enqueuedDetail(item.spec.type, item.spec.priority, item.spec.runAt)),
+    details: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, null, spec.concurrencyKey !== '')),
+    scheduledDetails: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, spec.runAt, false)),
     dispositions: plain((item) => DISPOSITION_CODES[item.spec.disposition]),
     startMs: plain((item) => item.spec.timeouts.scheduleToStartMs),
     runMs: plain((item) => item.spec.timeouts.startToCloseMs),
     closeMs: plain((item) => item.spec.timeouts.scheduleToCloseMs),
+    lockKeys: texts(({ spec }) => (spec.concurrencyKey === '' ? null : spec.concurrencyKey)),
+    fairKeys: texts((item) => (item.spec.fairnessKey === '' ? null : item.spec.fairnessKey)),
   };
 }

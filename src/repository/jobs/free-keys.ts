@@ -18,14 +18,14 @@ const freeKeysStatement = statement<'now' | 'epochs' | 'queueIds' | 'keys' | 'jo
      order by queue_id, key),
   held as materialized (
     select h.* from i cross join lateral (
-      select m.queue_id, m.key, m.job, m.life, m.until_terminal, m.expires_at from stint.idem m
+      select m.queue_id, m.key, m.job, m.life, m.until_terminal, m.expires_at, m.pruned from stint.idem m
        where m.shard = ${shard} and m.queue_id = i.queue_id and m.key = i.key and m.job = i.job
        for update) h),
   m as materialized (
     select h.* from held h cross join c
      where coalesce(h.expires_at <= c.now, false)
        or (h.until_terminal and exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = h.job and t.life >= h.life))
-       or not exists (select 1 from stint.job p where p.shard = ${shard} and p.id = h.job))
+       or (h.pruned is null and not exists (select 1 from stint.job p where p.shard = ${shard} and p.id = h.job)))
   delete from stint.idem d using m where d.shard = ${shard} and d.queue_id = m.queue_id and d.key = m.key and d.job = m.job`,
 );
 

@@ -4,11 +4,16 @@ import type { ChangeOutcome, ReasonItem } from '../../engine/ports/repository.ts
 import { textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import { counted } from '../gates.ts';
+import { moves } from '../moves.ts';
+import { positioned } from '../positions.ts';
 import { int } from '../row.ts';
 import { param, statement } from '../statement.ts';
-import { intoReady, PARKED, takeWaiting, waiting } from '../tokens.ts';
+import { touchedSlots } from '../slots.ts';
+import { intoReady, PARKED, taken, takeWaiting, waiting } from '../tokens.ts';
 import { invalid, type Operation, type OperateParam, operateValues } from './operate.ts';
 import { madeReady } from './made-ready.ts';
+
+const moved = sql`select queue_id, 'SUSPENDED' as was, becomes from z`;
 
 /** Resume: a SUSPENDED job becomes READY at a new position. */
 const resumeStatement = statement<OperateParam | 'reasons'>(
@@ -19,13 +24,15 @@ const resumeStatement = statement<OperateParam | 'reasons'>(
         as i(n, namespace, job, reason)),
   ${waiting({ parked: sql`k.kind = ${PARKED.suspended}` })},
   ${takeWaiting},
-  z as materialized (
-    select w.n, w.job, w.queue_id, w.rank, nextval('stint.job_ord') as ord, w.attempt, w.fence, w.life, w.seq + 1 as seq, w.releases, w.size,
-        w.checkpointed, w.start_ms, w.run_ms, w.life_until, w.external, jsonb_build_object('m', i.reason)::text as detail
-      from w cross join lateral (select reason from i where i.n = w.n) i),
+  y as materialized (
+    select row_number() over ()::int as place, nextval('stint.job_ord') as drawn, w.n, job, w.queue_id, w.rank, w.attempt, w.fence, w.life, w.seq + 1 as seq, w.releases, w.size,
+        w.checkpointed, w.start_ms, w.run_ms, w.life_until, w.fair_key, w.lock_key, w.holds, w.external, jsonb_build_object('m', i.reason) as told
+      from ${taken} t join w using (job) cross join lateral (select reason from i where i.n = w.n) i),
+  ${positioned},
   ${intoReady(sql`z`)},
-  ${madeReady(EVENT_CODES.resumed)},
-  ${counted(sql`select queue_id, 'SUSPENDED' as was, 'READY' as becomes from z`)}
+  ${madeReady(EVENT_CODES.resumed, moves(moved))},
+  ${counted(moved)},
+  ${touchedSlots(sql`select queue_id, lock_key, 0 as held, 0 as ready from z`)}
   select n from z`,
 );
 

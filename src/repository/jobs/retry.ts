@@ -10,8 +10,11 @@ import type { Run } from '../database.ts';
 import type { Placed } from '../held-leases.ts';
 import { closedBy } from '../closed-queue.ts';
 import { counted, drainRate, isDraining, lockedGates, queued, room } from '../gates.ts';
+import { moves } from '../moves.ts';
+import { positioned } from '../positions.ts';
 import { int, jobId, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
+import { touchedSlots } from '../slots.ts';
 import { intoReady } from '../tokens.ts';
 import { madeReady } from './made-ready.ts';
 import { type Applied, invalid, type Operation, type OperateParam, operateValues } from './operate.ts';
@@ -51,6 +54,8 @@ const isFree = sql`coalesce(m.expires_at <= c.now, false)
   or exists (select 1 from stint.terminal t where t.shard = ${shard} and t.job = m.job and t.life >= m.life)
   or not exists (select 1 from stint.job o where o.shard = ${shard} and o.id = m.job)`;
 
+const moved = sql`select queue_id, null as was, becomes, job in (select job from replayed) as replayed from z`;
+
 /**
  * Retry: a new life of a job that is FAILED or CANCELLED, with fresh attempts, at a new position, with the checkpoint it left. It
  * holds its key again, unless another live job does. Where a life is named, only that one is followed by another. Whoever asks for the
@@ -64,7 +69,8 @@ const retryStatement = statement<OperateParam | 'lives' | 'reasons' | 'gates'>(
         ${param('reasons')}::text[]) as i(n, namespace, job, life, reason)),
   found as materialized (
     select i.n, i.job, i.reason, j.queue_id, j.idempotency_key as key, p.rank, t.fence, t.life + 1 as life, t.seq + 1 as seq,
-        j.start_ms, j.run_ms, c.now + j.close_ms * interval '1 millisecond' as life_until,
+        j.concurrency_key as lock_key, false as holds, j.start_ms, j.run_ms, j.fairness_key as fair_key,
+        c.now + j.close_ms * interval '1 millisecond' as life_until,
         j.disposition = ${DISPOSITION_CODES.EXTERNALLY_OWNED} as external, k.checkpointed,
         length(j.payload) + 3 * (octet_length(j.headers::text) + octet_length(j.labels::text)) + 512
           + case when k.checkpointed then ${LIMITS.checkpointBytes} else 0 end as size,
@@ -100,16 +106,19 @@ const retryStatement = statement<OperateParam | 'lives' | 'reasons' | 'gates'>(
      where key is not null and n not in (select n from held) order by queue_id, key
     on conflict (shard, queue_id, key) do nothing
     returning job),
-  z as materialized (
-    select e.n, e.job, e.queue_id, e.rank, nextval('stint.job_ord') as ord, 0 as attempt, e.fence, e.life, e.seq, 0 as releases, e.size,
-        e.checkpointed, e.start_ms, e.run_ms, e.life_until, e.external, jsonb_build_object('m', e.reason)::text as detail
+  y as materialized (
+    select row_number() over ()::int as place, nextval('stint.job_ord') as drawn, e.n, e.job, e.queue_id, e.rank, 0 as attempt, e.fence, e.life, e.seq, 0 as releases, e.size,
+        e.checkpointed, e.start_ms, e.run_ms, e.life_until, e.fair_key, e.lock_key, e.holds, e.external, jsonb_build_object('m', e.reason) as told
       from ended e where e.key is null or e.n in (select n from held where ours) or e.job in (select job from taken)),
+  ${positioned},
   replayed as (
     update stint.dead_letter d set replayed_at = c.now from z cross join c
-     where d.shard = ${shard} and d.job = any(array(select job from z)) and d.job = z.job and d.life = z.life - 1),
+     where d.shard = ${shard} and d.job = any(array(select job from z)) and d.job = z.job and d.life = z.life - 1
+    returning d.job),
   ${intoReady(sql`z`)},
-  ${madeReady(EVENT_CODES.retried)},
-  ${counted(sql`select queue_id, null as was, 'READY' as becomes from z`)}
+  ${madeReady(EVENT_CODES.retried, moves(moved, { dead: sql`case when t.replayed then -1 else 0 end` }))},
+  ${counted(moved)},
+  ${touchedSlots(sql`select queue_id, lock_key, 0 as held, 0 as ready from z`)}
   select n, null::uuid as holder, null::text as namespace, null::text as name, null::boolean as draining, null::bigint as depth,
       null::int as max_queued, null::float8 as rate from z
   union all select n, holder, null, null, null, null, null, null from held where not ours

@@ -9,9 +9,13 @@ import type { InvariantPage } from '../../engine/ports/repository.ts';
 import type { Run } from '../database.ts';
 import { jobFacts } from '../events/history.ts';
 import { position } from '../jobs/position.ts';
+import { miscountedKeys } from './miscounted-keys.ts';
+import { miscountedQueues } from './miscounted-queues.ts';
 import { recountOf } from './recount.ts';
 import { bool, jobId, text } from '../row.ts';
+import { SORTED } from '../sorted-queues.ts';
 import { param, shard, statement } from '../statement.ts';
+import { uncappedOf } from '../worker-bounds.ts';
 
 /** Rows that one call looks at, whatever it finds. */
 const ROWS_PER_CALL = 1_000;
@@ -26,20 +30,21 @@ const jobIdsStatement = statement<'namespace' | 'after' | 'limit'>(
      where shard = ${shard} and id > ${param('after')}::uuid order by id limit ${param('limit')}::int`,
 );
 
-/** The next READY tokens, by primary key; stray where the job's own position is another. */
+/** The next READY tokens, by primary key; stray where the job's own position is another, or where no claim by type finds it. */
 const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
   'stray-ready',
-  sql`select x.job, x.queue_id || ':' || x.rank || ':' || x.ord as key,
-      q.namespace = ${param('namespace')}::text and (p.rank, p.ord) is distinct from (x.rank, x.ord) as ours
+  sql`select x.job, x.queue_id || ':' || x.rank || ':' || x.ord || ':' || x.job as key,
+      q.namespace = ${param('namespace')}::text and ((p.rank, p.ord) is distinct from (x.rank, x.ord)
+        or q.sorted = ${SORTED.all} and x.type is distinct from p.of_type) as ours
     from (
-      select * from stint.ready r where r.shard = ${shard} and (r.queue_id, r.rank, r.ord) > (
+      select * from stint.ready r where r.shard = ${shard} and (r.queue_id, r.rank, r.ord, r.job) > (
           split_part(${param('after')}::text, ':', 1)::int, split_part(${param('after')}::text, ':', 2)::bigint,
-          split_part(${param('after')}::text, ':', 3)::bigint)
-       order by r.queue_id, r.rank, r.ord limit ${param('limit')}::int) x
-    cross join lateral (select namespace from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
+          split_part(${param('after')}::text, ':', 3)::bigint, split_part(${param('after')}::text, ':', 4)::uuid)
+       order by r.queue_id, r.rank, r.ord, r.job limit ${param('limit')}::int) x
+    cross join lateral (select namespace, sorted from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
     left join lateral (
-      select p.* from stint.job j ${position} where j.shard = ${shard} and j.id = x.job) p on true
-   order by x.queue_id, x.rank, x.ord`,
+      select p.*, j.type as of_type from stint.job j ${position} where j.shard = ${shard} and j.id = x.job) p on true
+   order by x.queue_id, x.rank, x.ord, x.job`,
 );
 
 /** The next leased, deferred and parked tokens, by primary key; stray where there is no job. */
@@ -61,18 +66,19 @@ const strayHeldStatement = statement<'namespace' | 'after' | 'limit'>(
 /** Queues whose tokens one call counts. */
 const GATES_PER_CALL = 10;
 
-/** The next gates by queue, and where they count otherwise than the tokens: one snapshot for both. */
+/** The next gates by queue, and where they count otherwise than the tokens, or miss leases by worker: one snapshot for both. */
 const miscountedStatement = statement<'namespace' | 'after' | 'limit'>(
   'miscounted-gates',
   sql`select g.queue_id::text as key, q.namespace = ${param('namespace')}::text and (
-        (g.scheduled, g.ready, g.leased, g.running, g.retry_wait, g.suspended)
-          is distinct from (n.scheduled, n.ready, n.leased, n.running, n.retry_wait, n.suspended)) as ours,
-      q.name, jsonb_build_object('counted', to_jsonb(g) - 'shard', 'there', to_jsonb(n))::text as detail
+        u.count > 0 or (g.scheduled, g.blocked, g.ready, g.leased, g.running, g.retry_wait, g.suspended)
+          is distinct from (n.scheduled, n.blocked, n.ready, n.leased, n.running, n.retry_wait, n.suspended)) as ours,
+      q.name, jsonb_build_object('counted', to_jsonb(g) - 'shard', 'there', to_jsonb(n) || jsonb_build_object('unbounded', u.count))::text as detail
     from (
       select g.* from stint.gate g where g.shard = ${shard} and g.queue_id > ${param('after')}::int
        order by g.queue_id limit ${param('limit')}::int) g
     cross join lateral (select * from stint.queue where shard = ${shard} and id = g.queue_id offset 0) q
     cross join lateral (${recountOf(sql`g.queue_id`)}) n
+    cross join lateral (${uncappedOf(sql`g`)}) u
    order by g.queue_id`,
 );
 
@@ -83,12 +89,14 @@ async function miscountedGates(run: Run, namespace: string, after: string): Prom
     violations: rows
       .filter((row) => bool(row, 'ours'))
       .map((row) => ({ invariant: 'I11', jobId: null, detail: `the gate of queue ${text(row, 'name')} is wrong: ${text(row, 'detail')}` })),
-    next: last === undefined || rows.length < GATES_PER_CALL ? null : `${GATES} ${text(last, 'key')}`,
+    next: last === undefined || rows.length < GATES_PER_CALL ? `${KEYS} 0` : `${GATES} ${text(last, 'key')}`,
   };
 }
 
-/** The last pass, which is not of jobs. */
+/** The last passes, which are not of jobs. */
 const GATES = 'gates';
+const KEYS = 'keys';
+const QUEUES = 'queues';
 
 type Found = Violation & { readonly jobId: JobId };
 
@@ -96,7 +104,7 @@ const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
 const PASSES = [
   { name: 'jobs', first: LOWEST_ID, statement: jobIdsStatement, judge: judgeJobs },
-  { name: 'ready', first: '0:0:0', statement: strayReadyStatement, judge: judgeStrays },
+  { name: 'ready', first: `0:0:0:${LOWEST_ID}`, statement: strayReadyStatement, judge: judgeStrays },
   { name: 'held', first: LOWEST_ID, statement: strayHeldStatement, judge: judgeStrays },
 ] as const;
 
@@ -107,6 +115,14 @@ const PASSES = [
 export async function checkInvariants(run: Run, namespace: string, pageSize: number, after: string | null): Promise<InvariantPage> {
   const [passName, from] = after === null ? ['jobs', LOWEST_ID] : splitOnce(after);
   if (passName === GATES) return miscountedGates(run, namespace, from);
+  if (passName === KEYS) {
+    const { violations, next } = await miscountedKeys(run, namespace, from);
+    return { violations, next: next === null ? `${QUEUES} ` : `${KEYS} ${next}` };
+  }
+  if (passName === QUEUES) {
+    const { violations, nextAfter } = await miscountedQueues(run, namespace, from);
+    return { violations, next: nextAfter === null ? null : `${QUEUES} ${nextAfter}` };
+  }
   const index = PASSES.findIndex((one) => one.name === passName);
   const pass = PASSES[index];
   if (pass === undefined) return { violations: [], next: null };

@@ -11,6 +11,7 @@ import type { Refusal } from '../../domain/error.ts';
 import {
   ACTIONS,
   type ConfiguredQueue,
+  DEFAULT_SETTINGS,
   MODE_CODES,
   type QueueName,
   type QueueSettings,
@@ -24,19 +25,21 @@ import type { Database, Run } from '../database.ts';
 import { OTHER_REQUEST, sameDigest } from '../jobs/operate.ts';
 import { answerRequests, openRequests } from '../requests.ts';
 import { param, shard, statement } from '../statement.ts';
+import { walkAnew } from '../prune-marks.ts';
+import { capLeasesStatement } from '../worker-bounds.ts';
+import { adjustKeys } from './adjust-keys.ts';
 import { writeAudit } from './audit.ts';
 import { configuredQueue, lockQueue } from './configured-queue.ts';
 import { recountOf } from './recount.ts';
 import { createQueues } from './resolve-queues.ts';
-
-const waitForWritersStatement = statement<never>('wait-for-writers', sql`lock table only stint.journal in share row exclusive mode`);
-const waitForClaimsStatement = statement<never>('wait-for-claims', sql`lock table only stint.lease in share row exclusive mode`);
+import { waitForClaimsStatement } from './wait-for-claims.ts';
+import { waitForWritersStatement } from './wait-for-writers.ts';
 
 /** Begins with what is there, and with no bound. */
 const openGateStatement = statement<'now' | 'queueId'>(
   'open-gate',
   sql`with ${clock}
-  insert into stint.gate (shard, queue_id, scheduled, ready, leased, running, retry_wait, suspended, permits, filled_at, claims, counted_at)
+  insert into stint.gate (shard, queue_id, scheduled, blocked, ready, leased, running, retry_wait, suspended, permits, filled_at, claims, counted_at)
   select ${shard}, ${param('queueId')}::int, n.*, 0, c.now, 0, c.now from (${recountOf()}) n cross join c
   on conflict (shard, queue_id) do nothing`,
 );
@@ -45,16 +48,17 @@ const openGateStatement = statement<'now' | 'queueId'>(
  * A bucket of another rate begins full, and one of the same keeps its level. A gate whose bounds stand is not touched: who drains it keeps
  * all writers out, and must not wait for one of them that has locked it.
  */
-const boundGateStatement = statement<'queueId' | 'maxInFlight' | 'maxQueued' | 'permits' | 'periodMs' | 'burst'>(
+const boundGateStatement = statement<'queueId' | 'maxInFlight' | 'maxPerWorker' | 'maxQueued' | 'permits' | 'periodMs' | 'burst'>(
   'bound-gate',
-  sql`update stint.gate set max_in_flight = ${param('maxInFlight')}::int, max_queued = ${param('maxQueued')}::int,
+  sql`update stint.gate set max_in_flight = ${param('maxInFlight')}::int, max_per_worker = ${param('maxPerWorker')}::int,
+        max_queued = ${param('maxQueued')}::int,
         permits = case when (rate_permits, rate_period_ms, rate_burst) is distinct from
             (${param('permits')}::int, ${param('periodMs')}::bigint, ${param('burst')}::int)
           then coalesce(${param('burst')}::int, 0) else permits end,
         rate_permits = ${param('permits')}::int, rate_period_ms = ${param('periodMs')}::bigint, rate_burst = ${param('burst')}::int
      where shard = ${shard} and queue_id = ${param('queueId')}::int
-       and (max_in_flight, max_queued, rate_permits, rate_period_ms, rate_burst) is distinct from (${param('maxInFlight')}::int,
-         ${param('maxQueued')}::int, ${param('permits')}::int, ${param('periodMs')}::bigint, ${param('burst')}::int)`,
+       and (max_in_flight, max_per_worker, max_queued, rate_permits, rate_period_ms, rate_burst) is distinct from (${param('maxInFlight')}::int,
+         ${param('maxPerWorker')}::int, ${param('maxQueued')}::int, ${param('permits')}::int, ${param('periodMs')}::bigint, ${param('burst')}::int)`,
 );
 
 const closeGateStatement = statement<'queueId'>(
@@ -64,7 +68,7 @@ const closeGateStatement = statement<'queueId'>(
 
 const gateOfStatement = statement<'queueId'>(
   'gate-of',
-  sql`select queue_id from stint.gate where shard = ${shard} and queue_id = ${param('queueId')}::int`,
+  sql`select max_per_worker from stint.gate where shard = ${shard} and queue_id = ${param('queueId')}::int`,
 );
 
 type SettingsParam =
@@ -82,7 +86,14 @@ type SettingsParam =
   | 'nonRetryableCodes'
   | 'deadLetterEnabled'
   | 'deadLetterQueueId'
-  | 'deadLetterPayloadBytes';
+  | 'deadLetterPayloadBytes'
+  | 'concurrencyPerKey'
+  | 'concurrencyHold'
+  | 'keyPermits'
+  | 'keyPeriodMs'
+  | 'keyBurst'
+  | 'fairnessWeights'
+  | 'retentionMs';
 
 const writeSettingsStatement = statement<SettingsParam>(
   'write-settings',
@@ -92,7 +103,11 @@ const writeSettingsStatement = statement<SettingsParam>(
       initial_backoff_ms = ${param('initialBackoffMs')}::bigint, multiplier = ${param('multiplier')}::float8, max_backoff_ms = ${param('maxBackoffMs')}::bigint,
       jitter = ${param('jitter')}::boolean, non_retryable_codes = ${param('nonRetryableCodes')}::text[],
       dead_letter_enabled = ${param('deadLetterEnabled')}::boolean, dead_letter_queue_id = ${param('deadLetterQueueId')}::int,
-      dead_letter_payload_bytes = ${param('deadLetterPayloadBytes')}::int
+      dead_letter_payload_bytes = ${param('deadLetterPayloadBytes')}::int, concurrency_per_key = ${param('concurrencyPerKey')}::int,
+      concurrency_hold = ${param('concurrencyHold')}::boolean, key_rate_permits = ${param('keyPermits')}::int,
+      key_rate_period_ms = ${param('keyPeriodMs')}::bigint, key_rate_burst = ${param('keyBurst')}::int,
+      fairness_weights = ${param('fairnessWeights')}::text::jsonb,
+      retention_ms = ${param('retentionMs')}::bigint
     from c where shard = ${shard} and id = ${param('queueId')}::int`,
 );
 
@@ -131,7 +146,9 @@ export async function putQueue(database: Transactions, now: string | null, item:
     const { settings } = change;
     const deadLetterQueueId = await deadLetterQueue(run, item, settings.deadLetterQueue);
     await run(writeSettingsStatement, { now, queueId: made.id, deadLetterQueueId, ...columns(settings) });
+    if (settings.retentionMs !== former.settings.retentionMs) await walkAnew(run, now, settings.retentionMs);
     await adjustGate(run, now, made.id, settings, former.status);
+    await adjustKeys(run, now, made.id, { settings, former: former.settings });
     const queue = await readBack(run, item);
     const record = { namespace, queue: name, actor: item.actor, action: 'PUT', reason: '' };
     await writeAudit(run, now, { ...record, before: JSON.stringify(former.settings), after: JSON.stringify(queue.settings) });
@@ -174,17 +191,19 @@ const isDraining = (status: QueueStatus) => status === 'DRAINING_BACKLOG' || sta
 
 /** A queue has a gate while it is bounded or drains. */
 async function adjustGate(run: Run, now: string | null, queueId: number, settings: QueueSettings, status: QueueStatus): Promise<void> {
-  const { maxInFlight, maxQueued, rateLimit } = settings;
-  if (maxInFlight === null && maxQueued === null && rateLimit === null && !isDraining(status)) {
+  const { maxInFlight, maxInFlightPerWorker: maxPerWorker, maxQueued } = settings;
+  const rateLimit = settings.rateLimit?.perKey === true ? null : settings.rateLimit;
+  if (maxInFlight === null && maxPerWorker === null && maxQueued === null && rateLimit === null && !isDraining(status)) {
     await run(closeGateStatement, { queueId });
     return;
   }
-  if ((await run(gateOfStatement, { queueId })).length === 0) {
-    await run(waitForWritersStatement, {});
-    await run(openGateStatement, { now, queueId });
-  }
+  const [gate] = await run(gateOfStatement, { queueId });
+  const capsWorkers = maxPerWorker !== null && (gate?.['max_per_worker'] ?? null) === null;
+  if (gate === undefined || capsWorkers) await run(waitForWritersStatement, {});
+  if (gate === undefined) await run(openGateStatement, { now, queueId });
+  if (capsWorkers) await run(capLeasesStatement, { queueId });
   const { permits = null, periodMs = null, burst = null } = rateLimit ?? {};
-  await run(boundGateStatement, { queueId, maxInFlight, maxQueued, permits, periodMs, burst });
+  await run(boundGateStatement, { queueId, maxInFlight, maxPerWorker, maxQueued, permits, periodMs, burst });
 }
 
 /** Its number, where there is one. No way leads from it back to the queue: what failed would go round for ever. */
@@ -213,11 +232,15 @@ async function readBack(run: Run, name: QueueName): Promise<ConfiguredQueue> {
 }
 
 function columns({ mode, retry, ...settings }: QueueSettings) {
-  const { cancellationBudgetMs, leaseDurationMs, leaseGraceMs, deadLetterEnabled, deadLetterPayloadBytes } = settings;
+  const { permits = null, periodMs = null, burst = null } = settings.rateLimit?.perKey === true ? settings.rateLimit : {};
+  const { cancellationBudgetMs, leaseDurationMs, leaseGraceMs, deadLetterEnabled, deadLetterPayloadBytes, retentionMs } = settings;
   return {
-    ...{ cancellationBudgetMs, leaseDurationMs, leaseGraceMs, deadLetterEnabled, deadLetterPayloadBytes },
+    ...{ cancellationBudgetMs, leaseDurationMs, leaseGraceMs, deadLetterEnabled, deadLetterPayloadBytes, retentionMs },
     ...{ ...retry, nonRetryableCodes: textArray(retry.nonRetryableCodes) },
     mode: MODE_CODES[mode],
+    ...{ concurrencyPerKey: settings.concurrencyPerKey, concurrencyHold: settings.concurrencyPolicy === 'HOLD' },
+    ...{ keyPermits: permits, keyPeriodMs: periodMs, keyBurst: burst },
+    fairnessWeights: JSON.stringify(settings.fairnessWeights),
   };
 }
 
@@ -256,6 +279,9 @@ async function configure(
   }
 }
 
+/** What was remembered before there was a setting has it by default, as it was then. */
 function parseDone(answer: string): Done {
-  return JSON.parse(answer) as Done;
+  const done = JSON.parse(answer) as Done;
+  const { queue } = done;
+  return queue === null ? done : { ...done, queue: { ...queue, settings: { ...DEFAULT_SETTINGS, ...queue.settings } } };
 }

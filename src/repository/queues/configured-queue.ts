@@ -1,12 +1,20 @@
 /** Queues as they are configured: of a bound only the gate knows. */
 import { sql, type SQL } from 'drizzle-orm';
-import { type ConfiguredQueue, MODE_CODES, type QueueMode, type QueueName, type QueueStatus, STATUS_CODES } from '../../domain/queue.ts';
+import {
+  type ConfiguredQueue,
+  MODE_CODES,
+  type QueueMode,
+  type QueueName,
+  type RateLimit,
+  type QueueStatus,
+  STATUS_CODES,
+} from '../../domain/queue.ts';
 import type { Run } from '../database.ts';
-import { bool, float, instant, int, intOrNull, text, textOrNull, type Row } from '../row.ts';
+import { bool, float, instant, int, intMap, intOrNull, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
 const configured = (condition: SQL): SQL => sql`
-  select q.*, to_jsonb(q.non_retryable_codes) as codes, g.max_in_flight, g.max_queued, g.rate_permits, g.rate_period_ms, g.rate_burst,
+  select q.*, to_jsonb(q.non_retryable_codes) as codes, g.max_in_flight, g.max_per_worker, g.max_queued, g.rate_permits, g.rate_period_ms, g.rate_burst,
       (select d.name from stint.queue d where d.shard = ${shard} and d.id = q.dead_letter_queue_id) as dead_letter_queue
     from stint.queue q left join stint.gate g on g.shard = ${shard} and g.queue_id = q.id
    where q.shard = ${shard} and ${condition}`;
@@ -52,15 +60,17 @@ export async function listQueues(run: Run, namespace: string, limit: number, aft
 
 function parseConfigured(row: Row): ConfiguredQueue {
   const codes = row['codes'];
-  const permits = intOrNull(row, 'rate_permits');
   return {
     namespace: text(row, 'namespace'),
     name: text(row, 'name'),
     settings: {
       mode: parseMode(int(row, 'mode')),
       maxInFlight: intOrNull(row, 'max_in_flight'),
+      maxInFlightPerWorker: intOrNull(row, 'max_per_worker'),
       maxQueued: intOrNull(row, 'max_queued'),
-      rateLimit: permits === null ? null : { permits, periodMs: int(row, 'rate_period_ms'), burst: int(row, 'rate_burst') },
+      rateLimit: parseRateLimit(row),
+      concurrencyPerKey: int(row, 'concurrency_per_key'),
+      concurrencyPolicy: bool(row, 'concurrency_hold') ? 'HOLD' : 'RELEASE',
       cancellationBudgetMs: int(row, 'cancellation_budget_ms'),
       leaseDurationMs: int(row, 'lease_duration_ms'),
       leaseGraceMs: int(row, 'lease_grace_ms'),
@@ -75,12 +85,22 @@ function parseConfigured(row: Row): ConfiguredQueue {
       deadLetterEnabled: bool(row, 'dead_letter_enabled'),
       deadLetterQueue: textOrNull(row, 'dead_letter_queue') ?? '',
       deadLetterPayloadBytes: int(row, 'dead_letter_payload_bytes'),
+      fairnessWeights: intMap(row, 'fairness_weights'),
+      retentionMs: int(row, 'retention_ms'),
     },
     status: parseStatus(int(row, 'status')),
     statusReason: text(row, 'status_reason'),
     createdAt: instant(row, 'created_at'),
     updatedAt: instant(row, 'updated_at'),
   };
+}
+
+/** The gate has that of the queue, the queue that of its keys. */
+function parseRateLimit(row: Row): RateLimit | null {
+  const perKey = intOrNull(row, 'key_rate_permits') !== null;
+  const column = (name: string) => (perKey ? `key_rate_${name}` : `rate_${name}`);
+  const permits = intOrNull(row, column('permits'));
+  return permits === null ? null : { perKey, permits, periodMs: int(row, column('period_ms')), burst: int(row, column('burst')) };
 }
 
 function parseMode(code: number): QueueMode {

@@ -8,7 +8,7 @@ import { parseStatus } from './configured-queue.ts';
 
 const drainStateStatement = statement<'namespace' | 'name'>(
   'drain-state',
-  sql`select q.status, g.scheduled, g.ready, g.leased, g.running, g.retry_wait, g.suspended
+  sql`select q.status, g.scheduled, g.blocked, g.ready, g.leased, g.running, g.retry_wait, g.suspended
     from stint.queue q left join stint.gate g on g.shard = ${shard} and g.queue_id = q.id
    where q.shard = ${shard} and q.namespace = ${param('namespace')}::text and q.name = ${param('name')}::text`,
 );
@@ -24,7 +24,7 @@ export async function drainState(run: Run, { namespace, name }: QueueName): Prom
       intOrNull(row, 'ready') === null
         ? null
         : {
-            ...{ scheduled: count('scheduled'), ready: count('ready'), leased: count('leased') },
+            ...{ scheduled: count('scheduled'), blocked: count('blocked'), ready: count('ready'), leased: count('leased') },
             ...{ running: count('running'), retryWait: count('retry_wait'), suspended: count('suspended') },
           },
   };

@@ -29,12 +29,12 @@ const idsOfQueueStatement = statement<'queueId' | 'epochs' | 'after'>(
 );
 
 /** The next tokens of the backlog, by primary key: in dispatch order. */
-const backlogStatement = statement<'queueId' | 'rank' | 'ord'>(
+const backlogStatement = statement<'queueId' | 'rank' | 'ord' | 'job'>(
   'backlog',
   sql`select r.job, r.rank, r.ord, r.life, r.attempt from stint.ready r
      where r.shard = ${shard} and r.queue_id = ${param('queueId')}::int
-       and (r.rank, r.ord) > (${param('rank')}::bigint, ${param('ord')}::bigint)
-     order by r.rank, r.ord limit ${LIMITS.scannedRows}`,
+       and (r.rank, r.ord, r.job) > (${param('rank')}::bigint, ${param('ord')}::bigint, ${param('job')}::uuid)
+     order by r.rank, r.ord, r.job limit ${LIMITS.scannedRows}`,
 );
 
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
@@ -86,11 +86,11 @@ async function idsOfQueue(run: Run, queue: Queue, limit: number): Promise<readon
 /** The tokens that may be claimed, in dispatch order. */
 async function backlogOf(run: Run, { id }: Queue): Promise<ReadonlyMap<JobId, Standing>> {
   const standing = new Map<JobId, Standing>();
-  for (let [rank, ord] = [LOWEST_RANK, '0']; ;) {
-    const rows = await run(backlogStatement, { queueId: id, rank, ord });
+  for (let [rank, ord, job] = [LOWEST_RANK, '0', LOWEST_ID]; ;) {
+    const rows = await run(backlogStatement, { queueId: id, rank, ord, job });
     for (const row of rows) standing.set(jobId(row, 'job'), parseStanding(row, 'READY'));
     const last = rows.at(-1);
     if (last === undefined || rows.length < LIMITS.scannedRows) return standing;
-    [rank, ord] = [text(last, 'rank'), text(last, 'ord')];
+    [rank, ord, job] = [text(last, 'rank'), text(last, 'ord'), text(last, 'job')];
   }
 }

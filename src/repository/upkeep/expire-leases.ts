@@ -6,11 +6,12 @@ import type { LeaseRound } from '../../engine/ports/upkeep.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedTry, movedByEndedTry } from '../ended-try.ts';
+import { endedTry, freedByEndedTry, movedByEndedTry } from '../ended-try.ts';
 import { counted } from '../gates.ts';
 import { deleteHeld, leaseEnd } from '../held-leases.ts';
 import { failureJson, int } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
+import { isTouched, touchedSlots } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** The cause is what came first: the instant at which the lease ended is that of the cause. */
@@ -34,7 +35,7 @@ const isAbandoned = sql`exists (
 const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock},
   m as materialized (
     select l.*, f.failure, f.failure ->> 'code' as failure_code, l.life_until is distinct from l.ended_at as retryable,
-        null::bigint as retry_after_ms, (${param('jitterFactors')}::float8[])[(row_number() over ())::int] as jitter_factor, null::text as settlement,
+        null::bigint as retry_after_ms, null::timestamptz as throttle_until, (${param('jitterFactors')}::float8[])[(row_number() over ())::int] as jitter_factor, null::text as settlement,
         case when l.cancel_deadline is not null then ${EVENT_CODES.cancelled}
           when l.life_until is distinct from l.ended_at and (${isAbandoned}) then ${EVENT_CODES.abandoned} end as fate
       from c cross join lateral (
@@ -44,8 +45,9 @@ const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock},
       cross join lateral (select ${failureOf} as failure) f),
   ${deleteHeld},
   ${endedTry(sql`m`)},
-  ${counted(movedByEndedTry)}
-  select c.now, '[]'::jsonb as ready_queues, n.*,
+  ${counted(movedByEndedTry)},
+  ${touchedSlots(freedByEndedTry)}
+  select c.now, '[]'::jsonb as ready_queues, ${isTouched} as touched, n.*,
       ${nextDueAt} as next_due_at
     from c cross join (
       select count(*)::int as count, count(*) filter (where ended_type = ${EVENT_CODES.cancelled})::int as cancelled,

@@ -7,6 +7,7 @@ import type { Run } from '../database.ts';
 import { endedWaiting } from '../ended-waiting.ts';
 import { failureJson } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
+import { isTouched } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
 import { deferredToken, EVERYWHERE, parkedToken, readyToken, takeWaiting, waiting } from '../tokens.ts';
 
@@ -37,7 +38,7 @@ const timeOutStatement = statement<'now' | 'limit' | 'startFailure' | 'closeFail
   ${takeWaiting},
   ${timedOut},
   ${endedWaiting}
-  select c.now, (select count(*)::int from z) as count, '[]'::jsonb as ready_queues, least(
+  select c.now, (select count(*)::int from z) as count, '[]'::jsonb as ready_queues, ${isTouched} as touched, least(
       (select r.give_up_at from stint.ready r where r.shard = ${shard} and r.give_up_at is not null and r.give_up_at > c.now
         order by r.give_up_at limit 1),
       (select d.life_until from stint.deferred d where d.shard = ${shard} and d.life_until is not null and d.life_until > c.now

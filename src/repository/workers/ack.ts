@@ -7,9 +7,13 @@ import type { Run } from '../database.ts';
 import { counted, heldState } from '../gates.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { moves } from '../moves.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
+import { freedBy, touchedSlots } from '../slots.ts';
 import { settleBatch } from './settle-batch.ts';
+
+const moved = sql`select queue_id, ${heldState(sql`m`)} as was, null as becomes from m`;
 
 /** Ack: the lease goes, the try and the life end, the journal tells it. */
 const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
@@ -30,11 +34,12 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     insert into stint.terminal (shard, job, life, seq, type, attempt, fence, finished_at, result, result_content_type)
     select ${shard}, job, life, seq + 1, ${EVENT_CODES.succeeded}, attempt, fence, c.now, result, content_type from m cross join c),
   e as (
-    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, moves)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.succeeded}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
-        array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
+        array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker), ${moves(moved, { among: ['BLOCKED', 'READY', 'LEASED', 'RUNNING'] })}
       from m cross join c group by c.epoch, c.now),
-  ${counted(sql`select queue_id, ${heldState(sql`m`)} as was, null as becomes from m`)}
+  ${counted(moved)},
+  ${touchedSlots(freedBy(sql`m`))}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, x.rank as x_rank, c.now as finished_at, ${jobRecordColumns}, ${toldOfX}
     from m x cross join c ${jobOfX}`,
 );

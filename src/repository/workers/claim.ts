@@ -1,5 +1,5 @@
 /**
- * Claim: takes tokens off the left edge of `ready` in (rank, ord) order and hands them to the waiting slots in turn.
+ * Claim: takes tokens off the left edge of `ready` in (rank, ord, job) order and hands them to the waiting slots in turn.
  * Uses the primary key of `ready` and reads `max_jobs` entries of it, once to count what fits and once
  * to take it, whatever the backlog.
  *
@@ -18,72 +18,59 @@ import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
 import type { Run } from '../database.ts';
 import { bucketLevel, counted, lockedGates } from '../gates.ts';
 import { jobOfX } from '../job-record.ts';
+import { moves } from '../moves.ts';
 import { int, intOrNull, text, type Row } from '../row.ts';
+import { claimedSlots } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
-import { carried, inTime } from '../tokens.ts';
-
-/** Bytes before the last job of a response: that one may be of any size. */
-const ROOM_BYTES = LIMITS.responseBytes - LIMITS.payloadBytes;
+import { carried } from '../tokens.ts';
+import { cappedIn, chosenSlot, heldByWorkers, isHeldByWorker, roomOfWorker, wantedByChosen } from '../worker-bounds.ts';
+import { type Backlog, byType, ROOM_BYTES, shareOfAny, shareOfEach, shareOfMany, shareOfOne, wholeQueues } from './claim-share.ts';
 
 /**
- * What each queue gives just now: `most` jobs, none where `limiter` says why. Gates are locked first, so a bound is never passed; what
- * lies behind it is not read. The namespace of all the queues is one.
+ * What limits each queue, whoever asks. Gates are locked first, so a bound is never passed; what lies behind it is not read. The namespace of
+ * all the queues is one.
  */
+const limitedQueues = (limiters: SQL) => sql`limited as materialized (
+    select q.id as queue_id, q.name, gl.max_in_flight, gl.leased + gl.running as in_flight, gl.ready, gl.rate_permits, gl.rate_period_ms,
+        gl.max_per_worker, held.held, b.level,
+        case when q.mode = ${MODE_CODES.PUSH_ONLY} then 'MODE'
+          when q.status in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT}) or (
+            select true from stint.paused_namespace n where n.shard = ${shard} and n.namespace = ${param('namespace')}::text) then 'STATUS'
+          ${limiters}
+          when gl.max_in_flight <= gl.leased + gl.running then 'MAX_IN_FLIGHT'
+          when b.level < 1 then 'RATE' end as limiter
+      from unnest(${param('queueIds')}::int[]) as t(queue_id)
+      cross join lateral (select * from stint.queue where shard = ${shard} and id = t.queue_id offset 0) q
+      left join gl on gl.queue_id = q.id left join held on held.queue_id = q.id cross join c
+      cross join lateral (select case when gl.rate_permits is not null then ${bucketLevel(sql`gl`)} end as level) b)`;
+
+/** What each queue gives just now: `most` jobs, none where `limiter` says why. */
 const openQueues = sql`open as materialized (
-    select o.*, case when o.limiter is null
-        then least(${param('wanted')}::int, o.max_in_flight - o.in_flight, floor(o.level)::int) else 0 end as most
-      from (
-        select q.id as queue_id, q.name, gl.max_in_flight, gl.leased + gl.running as in_flight, gl.ready, gl.rate_permits, gl.rate_period_ms,
-            b.level,
-            case when q.mode = ${MODE_CODES.PUSH_ONLY} then 'MODE'
-              when q.status in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT}) or (
-                select true from stint.paused_namespace n where n.shard = ${shard} and n.namespace = ${param('namespace')}::text) then 'STATUS'
-              when gl.max_in_flight <= gl.leased + gl.running then 'MAX_IN_FLIGHT'
-              when b.level < 1 then 'RATE' end as limiter
-          from unnest(${param('queueIds')}::int[]) as t(queue_id)
-          cross join lateral (select * from stint.queue where shard = ${shard} and id = t.queue_id offset 0) q
-          left join gl on gl.queue_id = q.id cross join c
-          cross join lateral (select case when gl.rate_permits is not null then ${bucketLevel(sql`gl`)} end as level) b) o)`;
+    select l.*, case when l.limiter is null then least((select n from wanted), l.max_in_flight - l.in_flight, floor(l.level)::int, ${roomOfWorker})
+        else 0 end as most, coalesce(l.limiter, case when ${isHeldByWorker} then 'PER_WORKER' end) as why
+      from limited l)`;
 
-/**
- * How many to take from each queue: as many of what each has first as fit a response. Counted without locks, and before
- * any is taken: what were locked and left would be hidden from another claim, and nobody would tell it when it comes back.
- */
-const shareOfEach = sql`share as materialized (
-  select t.queue_id, (
-      select count(*)::int from (
-        select sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
-          select r.rank, r.ord, r.size from stint.ready r
-           where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit t.most) h) w
-       where w.before < ${ROOM_BYTES}) as lim
-    from open t where t.most > 0)`;
+const moved = sql`select queue_id, 'READY' as was, case when started_seq is null then 'LEASED' else 'RUNNING' end as becomes from given`;
 
-/** Several queues are one backlog: the best of all of them, as many as are wanted and fit, say how many each gives. */
-const shareOfMany = sql`share as materialized (
-  select w.queue_id, count(*)::int as lim from (
-    select h.queue_id, sum(h.size) over (order by h.rank, h.ord) - h.size as before from (
-      select u.* from open t
-       cross join lateral (
-         select r.queue_id, r.rank, r.ord, r.size from stint.ready r
-          where r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime} order by r.rank, r.ord limit t.most) u
-       where t.most > 0
-       order by u.rank, u.ord limit ${param('wanted')}::int) h) w
-   where w.before < ${ROOM_BYTES}
-   group by w.queue_id order by w.queue_id)`;
+/** How many jobs are wanted; none as long as a queue must be sorted by type first. */
+const wanted = sql`wanted as materialized (
+    select case when exists (select from limited where limiter = 'UNSORTED') then 0 else coalesce(${wantedByChosen}, ${param('wanted')}::int) end as n)`;
 
-function claimText(share: SQL): SQL {
-  return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${openQueues}, ${share},
+function claimText(backlog: Backlog, share: SQL): SQL {
+  return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${heldByWorkers}, ${limitedQueues(backlog.limiters)},
+  ${chosenSlot(backlog.hasJob)}, ${wanted}, ${openQueues}, ${backlog.spans} ${share},
   picked as materialized (
-    select x.* from share s cross join lateral (
-      select r.ctid as tid, r.rank, r.ord, r.size from stint.ready r
-       where r.shard = ${shard} and r.queue_id = s.queue_id and ${inTime} order by r.rank, r.ord limit s.lim for update skip locked) x),
+    select x.* from share t cross join lateral (
+      select r.ctid as tid, r.rank, r.ord, r.job, r.size from stint.ready r
+       where ${backlog.ofPlace} order by ${backlog.order(sql`r`)} limit t.lim for update skip locked) x),
   fitting as materialized (
-    select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked window o as (order by rank, ord)) w
-     where total - size < ${ROOM_BYTES} and place <= ${param('wanted')}::int),
+    select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked p window o as (order by ${backlog.order(sql`p`)})) w
+     where total - size < ${ROOM_BYTES} and place <= (select n from wanted)),
   taken as (
     delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
   given as materialized (
-    select k.n, s.slot, k.job, k.queue_id, k.rank, k.ord, k.life, k.releases, k.size, k.checkpointed, k.start_ms, k.run_ms, k.life_until, q.namespace,
+    select k.n, s.slot, k.job, k.queue_id, k.rank, k.ord, k.life, k.releases, k.size, k.checkpointed, k.start_ms, k.run_ms, k.life_until, k.lock_key, k.fair_key,
+           q.namespace,
            q.lease_grace_ms as grace_ms, (${param('workers')}::text[])[s.slot] as worker,
            (${param('secrets')}::uuid[])[s.slot] as token, (${param('requests')}::text[])[s.slot] as request, d.duration_ms,
            least(c.now + d.duration_ms * interval '1 millisecond', d.run_until, k.life_until) as until, d.run_until,
@@ -91,69 +78,105 @@ function claimText(share: SQL): SQL {
            case when d.start then c.now end as started_at, case when d.start then k.seq + 2 end as started_seq,
            case when d.start then k.seq + 2 else k.seq + 1 end as seq, k.attempt + 1 as attempt,
            greatest(k.fence + 1, c.epoch::bigint << 32) as fence
-      from (select t.*, row_number() over (order by t.rank, t.ord)::int as n from taken t) k
+      from (select t.*, row_number() over (order by t.rank, t.ord, t.job)::int as n from taken t) k
       cross join c
-      cross join lateral (select (${param('slotOf')}::int[])[k.n] as slot) s
+      cross join lateral (select coalesce((select slot from chosen), (${param('slotOf')}::int[])[k.n]) as slot) s
       cross join lateral (select * from stint.queue where shard = ${shard} and id = k.queue_id offset 0) q
       cross join lateral (select coalesce((${param('durations')}::int[])[s.slot], q.lease_duration_ms) as duration_ms,
                                  (${param('starts')}::boolean[])[s.slot] as start,
                                  case when (${param('starts')}::boolean[])[s.slot] then c.now + k.run_ms * interval '1 millisecond' end as run_until) d),
   leased as (
     insert into stint.lease (shard, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
-        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until)
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until, capped)
     select ${shard}, job, token, namespace, worker, request, until, duration_ms, grace_ms, queue_id, rank, ord,
-        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until from given),
+        claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, ${carried}, run_until, ${cappedIn(sql`queue_id`)} from given),
   e as (
-    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, moves)
     select ${shard}, c.epoch, c.now,
         array_agg(case when started_seq is null then ${EVENT_CODES.claimed} else ${CLAIMED_AND_STARTED_CODE} end order by n),
         array_agg(job order by n), array_agg(claimed_seq order by n), array_agg(queue_id order by n), array_agg(life order by n),
-        array_agg(attempt order by n), array_agg(fence order by n), array_agg(worker order by n)
+        array_agg(attempt order by n), array_agg(fence order by n), array_agg(worker order by n), ${moves(moved, { among: ['BLOCKED', 'READY', 'LEASED', 'RUNNING'] })}
       from given cross join c group by c.epoch, c.now),
-  ${counted(sql`select queue_id, 'READY' as was, case when started_seq is null then 'LEASED' else 'RUNNING' end as becomes from given`)}
-  select l.limits, w.* from (
-      select jsonb_agg(jsonb_build_object('queue', name, 'limiter', limiter, 'ready', ready > 0,
-          'openInMs', case when limiter = 'RATE' then ceil((1 - level) * rate_period_ms / rate_permits) end))
-          filter (where limiter is not null) as limits from open) l
+  ${counted(moved)},
+  ${claimedSlots}
+  select l.*, exists (select from held) as one_slot, exists (select from share) and ${backlog.isSplit} as counted, w.* from (
+      select jsonb_agg(jsonb_build_object('queue', name, 'limiter', why, 'ready', why = 'PER_WORKER' or ${backlog.waitsBehind},
+          'openInMs', case when why = 'RATE' then ceil((1 - level) * rate_period_ms / rate_permits) end))
+          filter (where why is not null) as limits from open o) l
     left join (select x.slot, x.n as place, ${claimedJobColumns} from given x ${jobOfX}) w on true
    order by w.place`;
 }
 
 type ClaimParam =
-  'now' | 'epochs' | 'namespace' | 'queueIds' | 'wanted' | 'slotOf' | 'workers' | 'secrets' | 'durations' | 'starts' | 'requests';
+  | 'now'
+  | 'epochs'
+  | 'namespace'
+  | 'queueIds'
+  | 'types'
+  | 'wanted'
+  | 'slotOf'
+  | 'maxJobs'
+  | 'workers'
+  | 'secrets'
+  | 'durations'
+  | 'starts'
+  | 'requests';
 
-const claimStatement = statement<ClaimParam>('claim', claimText(shareOfEach));
-const claimManyQueuesStatement = statement<ClaimParam>('claim-many-queues', claimText(shareOfMany));
+const oneQueue = [
+  statement<ClaimParam>('claim', claimText(wholeQueues, shareOfOne)),
+  statement<ClaimParam>('claim-each', claimText(wholeQueues, shareOfEach)),
+];
+const manyQueues = [
+  statement<ClaimParam>('claim-many-queues', claimText(wholeQueues, shareOfMany(wholeQueues))),
+  statement<ClaimParam>('claim-any-queue', claimText(wholeQueues, shareOfAny(wholeQueues))),
+];
+const typed = [
+  statement<ClaimParam>('claim-types', claimText(byType, shareOfMany(byType))),
+  statement<ClaimParam>('claim-any-type', claimText(byType, shareOfAny(byType))),
+];
 
-/** Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. */
-export async function claim(run: Run, now: string | null, queues: readonly Queue[], slots: readonly ClaimSlot[]): Promise<Given> {
-  const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1));
+/**
+ * Jobs for each slot, in dispatch order: the first slot gets the first `maxJobs`, the second the next. With types, only jobs of those. Where
+ * a queue bounds what a worker holds, one of the slots alone gets any.
+ */
+export async function claim(
+  run: Run,
+  now: string | null,
+  queues: readonly Queue[],
+  slots: readonly ClaimSlot[],
+  types: readonly string[] = [],
+): Promise<Given> {
+  const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1)).slice(0, LIMITS.claimJobs);
   const values = {
     now,
     epochs: epochsOf(queues),
     namespace: queues[0]?.namespace ?? '',
     queueIds: plainArray(queues.map((queue) => queue.id)),
+    types: textArray(types),
     wanted: slotOf.length,
     // Postgres counts from 1.
     slotOf: plainArray(slotOf),
+    maxJobs: plainArray(slots.map((slot) => slot.maxJobs)),
     workers: textArray(slots.map((slot) => slot.workerId)),
     secrets: plainArray(slots.map((slot) => slot.secret)),
     durations: plainArray(slots.map((slot) => slot.leaseDurationMs)),
     starts: plainArray(slots.map((slot) => slot.startOnClaim)),
     requests: textArray(slots.map((slot) => slot.requestId)),
   };
-  let rows = await run(queues.length === 1 ? claimStatement : claimManyQueuesStatement, values);
+  const [first, again] = types.length > 0 ? typed : queues.length === 1 ? oneQueue : manyQueues;
+  if (first === undefined) throw new Error('no statement claims');
+  let rows = await run(first, values);
   // All that was counted may be in other hands by now, and more lie behind it: nobody would wake a claim for those.
-  if (queues.length > 1 && !rows.some(isJob)) rows = await run(claimStatement, values);
+  if (again !== undefined && rows[0]?.['counted'] === true && !rows.some(isJob)) rows = await run(again, values);
   const jobs: ClaimedJob[][] = slots.map(() => []);
   for (const row of rows.filter(isJob)) jobs[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
-  return { jobs, limits: parseLimits(rows[0]) };
+  return { jobs, limits: parseLimits(rows[0]), oneSlot: rows[0]?.['one_slot'] === true };
 }
 
 /** Where no job was given there is one row all the same: it tells what limits the queues. */
 const isJob = (row: Row) => row['slot'] !== null;
 
-const LIMITERS: readonly QueueLimit['limiter'][] = ['STATUS', 'MODE', 'MAX_IN_FLIGHT', 'RATE'];
+const LIMITERS: readonly QueueLimit['limiter'][] = ['STATUS', 'MODE', 'UNSORTED', 'MAX_IN_FLIGHT', 'PER_WORKER', 'RATE'];
 
 function parseLimits(row: Row | undefined): readonly QueueLimit[] {
   const limits: unknown = row?.['limits'];

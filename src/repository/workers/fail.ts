@@ -4,28 +4,30 @@ import type { FailItem, FailOutcome } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { endedTry, movedByEndedTry } from '../ended-try.ts';
+import { endedTry, freedByEndedTry, movedByEndedTry } from '../ended-try.ts';
 import { counted } from '../gates.ts';
 import { cancelledIfAsked, deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
-import { failureJson, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { failureJson, instantLiteral, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, statement } from '../statement.ts';
+import { touchedSlots } from '../slots.ts';
 import { settleBatch } from './settle-batch.ts';
 import { parseDecision } from './settled.ts';
 
-const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' | 'retryAfterMs' | 'jitterFactors'>(
+const failStatement = statement<HeldParam | 'failures' | 'codes' | 'retryables' | 'retryAfterMs' | 'throttles' | 'jitterFactors'>(
   'fail',
   sql`with ${clock},
   ${heldLeases({
     extraArrays: sql`, ${param('failures')}::text[], ${param('codes')}::text[], ${param('retryables')}::boolean[],
-      ${param('retryAfterMs')}::bigint[], ${param('jitterFactors')}::float8[]`,
-    extraColumns: sql`, failure_text, failure_code, retryable, retry_after_ms, jitter_factor`,
+      ${param('retryAfterMs')}::bigint[], ${param('jitterFactors')}::float8[], ${param('throttles')}::timestamptz[]`,
+    extraColumns: sql`, failure_text, failure_code, retryable, retry_after_ms, jitter_factor, told_throttle`,
     condition: started,
-    derived: sql`, i.failure_text::jsonb as failure, 'fail' as settlement, ${cancelledIfAsked} as fate`,
+    derived: sql`, i.failure_text::jsonb as failure, case when i.told_throttle is not null then least(i.told_throttle, c.now + interval '24 hours') end as throttle_until, 'fail' as settlement, ${cancelledIfAsked} as fate`,
   })},
   ${deleteHeld},
   ${endedTry(sql`m`)},
-  ${counted(movedByEndedTry)}
+  ${counted(movedByEndedTry)},
+  ${touchedSlots(freedByEndedTry, sql`t.throttle_until`)}
   select x.n, x.life, x.attempt, x.fence, x.seq + 1 as seq, x.worker, x.started_at, c.now as finished_at, x.due_at, x.dead_lettered,
          x.ended_type, x.rank as x_rank, ${jobRecordColumns}, ${toldOfX}
     from v x cross join c ${jobOfX}`,
@@ -42,6 +44,9 @@ export function failMany(run: Run, now: string | null, items: readonly FailItem[
         codes: textArray(sent.map(({ item }) => item.failure.code)),
         retryables: plainArray(sent.map(({ item }) => item.failure.kind === 'RETRYABLE')),
         retryAfterMs: plainArray(sent.map(({ item }) => item.retryAfterMs)),
+        throttles: plainArray(
+          sent.map(({ item: { throttleUntil = null } }) => (throttleUntil === null ? null : instantLiteral(throttleUntil))),
+        ),
         jitterFactors: plainArray(sent.map(({ item }) => item.jitterFactor)),
       });
       return new Map(rows.map((row) => [int(row, 'n'), failed(row, items[int(row, 'n')])]));

@@ -9,11 +9,14 @@ import { RELEASE_LIMIT } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { SettleOutcome } from '../../engine/ports/repository.ts';
 import { clock } from '../clock.ts';
-import { endedDetail, endedTry, movedByEndedTry } from '../ended-try.ts';
+import { endedDetail, endedTry, freedByEndedTry, movedByEndedTry } from '../ended-try.ts';
 import { counted, heldState } from '../gates.ts';
 import { deleteHeld } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { moves } from '../moves.ts';
 import { failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { touchedSlots } from '../slots.ts';
+import { sortedByRecord } from '../sorted-queues.ts';
 import { param, shard } from '../statement.ts';
 import { carried, DEFERRED, giveUpAt, PARKED } from '../tokens.ts';
 
@@ -33,30 +36,35 @@ const judged = (type: GivenBack, { backAt, reason }: { backAt: SQL; reason: SQL 
         when m.attempt >= (
           select coalesce(j.max_attempts, q.max_attempts) from stint.job j, stint.queue q
            where j.shard = ${shard} and j.id = m.job and q.shard = ${shard} and q.id = m.queue_id) then ${EVENT_CODES.failed}
-      end as fate
+      end as fate,
+      m.lock_key is not null and (select q.concurrency_hold from stint.queue q where q.shard = ${shard} and q.id = m.queue_id) as keeps
     from m cross join c)`;
 };
 
 /**
- * A released job keeps its position, or waits out its delay; a suspended one waits for whoever resumes it. The first checkpoint of a
+ * A released job keeps its position, where its key has a slot for it, or waits out its delay; a suspended one waits for whoever resumes it. The first checkpoint of a
  * job adds the largest one to its size, as a heartbeat's does.
  */
 const goneBack = (type: GivenBack) => {
   const released = type === EVENT_CODES.released;
   const waits = released
     ? sql`gr as (
-  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, give_up_at)
-  select ${shard}, queue_id, rank, ord, job, left_attempt, fence, life, seq + 1, releases + 1, ${carried}, ${giveUpAt}
-    from g cross join c where due_at is null),
+  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, ${carried}, give_up_at, type)
+  select ${shard}, queue_id, rank, ord, job, left_attempt, fence, life, seq + 1, releases + 1, ${carried}, ${giveUpAt}, ${sortedByRecord}
+    from g x cross join c where due_at is null and lock_key is null),
+gb as (
+  insert into stint.parked (shard, job, kind, queue_id, rank, ord, attempt, fence, life, seq, releases, ${carried}, holds)
+  select ${shard}, job, ${PARKED.blocked}, queue_id, rank, ord, left_attempt, fence, life, seq + 1, releases + 1, ${carried}, keeps
+    from g where due_at is null and lock_key is not null),
 gd as (
-  insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
-  select ${shard}, job, due_at, ${DEFERRED.scheduled}, queue_id, rank, left_attempt, fence, life, seq + 1, releases + 1, ${carried}
+  insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried}, holds)
+  select ${shard}, job, due_at, ${DEFERRED.scheduled}, queue_id, rank, left_attempt, fence, life, seq + 1, releases + 1, ${carried}, keeps
     from g where due_at is not null)`
     : sql`gk as (
-  insert into stint.parked (shard, job, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried})
+  insert into stint.parked (shard, job, kind, queue_id, rank, attempt, fence, life, seq, releases, ${carried}, holds)
   select ${shard}, job, ${PARKED.suspended}, queue_id, rank, left_attempt, fence, life, seq + 1, releases,
       case when checkpoint is not null and not checkpointed then size + ${LIMITS.checkpointBytes} else size end,
-      checkpointed or checkpoint is not null, start_ms, run_ms, life_until from g)`;
+      checkpointed or checkpoint is not null, start_ms, run_ms, life_until, lock_key, fair_key, keeps from g)`;
   return sql`g as materialized (
   select b.*, case when refunded then attempt - 1 else attempt end as left_attempt from b where fate is null),
 ga as (
@@ -66,24 +74,31 @@ ga as (
       seq + 1, c.now, ended_type, due_at, false, reason from g cross join c),
 ${waits},
 ge as (
-  insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, details)
+  insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, details, moves)
   select ${shard}, c.epoch, c.now, array_agg(ended_type), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
       array_agg(life), array_agg(left_attempt), array_agg(fence), array_agg(worker),
-      array_agg((${endedDetail(sql`j`)})::text)
+      array_agg((${endedDetail(sql`j`, sql`j.lock_key is not null`)})::text), ${moves(movedBack(type))}
     from (select g.*, null::jsonb as failure from g) j cross join c group by c.epoch, c.now)`;
 };
 
 const stateGoneBackTo = (type: GivenBack) =>
-  type === EVENT_CODES.released ? sql`case when due_at is null then 'READY' else 'SCHEDULED' end` : sql`'SUSPENDED'`;
+  type === EVENT_CODES.released
+    ? sql`case when due_at is not null then 'SCHEDULED' when lock_key is null then 'READY' else 'BLOCKED' end`
+    : sql`'SUSPENDED'`;
+
+const movedBack = (type: GivenBack) => sql`select queue_id, ${heldState(sql`g`)} as was, ${stateGoneBackTo(type)} as becomes from g`;
+
+/** A slot that is not kept is free; one that is, is not: for `touchedSlots`. */
+const slotsGoneBack = sql`select queue_id, lock_key, case when keeps then 0 else -1 end as held, 0 as ready, null::timestamptz as throttle_until from g`;
 
 const settlementOf = (type: GivenBack) => (type === EVENT_CODES.released ? sql`'release'` : sql`'suspend'`);
 
 /** Those that do not go back end in the same commit: cancelled, or failed, for a job handed round for ever is poison too. */
 const ended = (type: GivenBack) => sql`o as materialized (
   select b.n, b.job, b.token, b.fence, b.attempt, b.life, b.seq, b.queue_id, b.rank, b.ord, b.releases, b.size, b.checkpointed, b.start_ms,
-      b.run_ms, b.life_until, b.worker, b.claimed_seq, b.claimed_at, b.started_seq, b.started_at,
+      b.run_ms, b.life_until, b.lock_key, b.fair_key, b.worker, b.claimed_seq, b.claimed_at, b.started_seq, b.started_at,
       nullif(b.fate, ${EVENT_CODES.failed}) as fate, case when b.fate = ${EVENT_CODES.failed} then f.failure end as failure,
-      f.failure ->> 'code' as failure_code, false as retryable, null::bigint as retry_after_ms, 1::float8 as jitter_factor,
+      f.failure ->> 'code' as failure_code, false as retryable, null::bigint as retry_after_ms, null::timestamptz as throttle_until, 1::float8 as jitter_factor,
       ${settlementOf(type)} as settlement
     from b cross join (select ${param('failure')}::text::jsonb as failure) f where b.fate is not null)`;
 
@@ -96,7 +111,8 @@ export function giveBackText(type: GivenBack, m: SQL, how: { backAt: SQL; reason
   ${goneBack(type)},
   ${ended(type)},
   ${endedTry(sql`o`)},
-  ${counted(sql`select queue_id, ${heldState(sql`g`)} as was, ${stateGoneBackTo(type)} as becomes from g union all ${movedByEndedTry}`)} ${alsoCtes}
+  ${counted(sql`${movedBack(type)} union all ${movedByEndedTry}`)},
+  ${touchedSlots(sql`${slotsGoneBack} union all ${freedByEndedTry}`)} ${alsoCtes}
   select x.n, x.fate, x.life, case when x.fate is null and x.refunded then x.attempt - 1 else x.attempt end as attempt, x.fence,
          x.seq + 1 as seq, x.worker, x.started_at, x.due_at, x.rank as x_rank, c.now as ended_at, ${jobRecordColumns}, ${formerFailureOfX},
          ${toldOfX}

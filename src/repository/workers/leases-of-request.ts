@@ -16,7 +16,7 @@ const leasesOfRequestStatement = statement<'now' | 'namespace' | 'worker' | 'req
       select * from stint.lease l
        where l.shard = ${shard} and l.namespace = ${param('namespace')}::text and l.worker = ${param('worker')}::text
          and l.request = ${param('request')}::text and l.request is not null and ${live}) x ${jobOfX}
-   order by x.rank, x.ord`,
+   order by x.rank, x.ord, x.job`,
 );
 
 export async function leasesOfRequest(

@@ -6,11 +6,14 @@ import type { Run } from '../database.ts';
 import { counted } from '../gates.ts';
 import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
+import { moves } from '../moves.ts';
 import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
 import { shard, statement } from '../statement.ts';
 
 /** When a try that starts now times out. */
 const runUntil = sql`(select now from c) + run_ms * interval '1 millisecond'`;
+
+const moved = sql`select queue_id, 'LEASED' as was, 'RUNNING' as becomes from m where started_at is null`;
 
 /** Start: LEASED becomes RUNNING, once; a lease that is started already answers as the first time. */
 const startStatement = statement<HeldParam>(
@@ -22,11 +25,11 @@ const startStatement = statement<HeldParam>(
         run_until = ${runUntil}, until = least(until, ${runUntil})
      where shard = ${shard} and job = any(array(select job from m where started_at is null))),
   e as (
-    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers)
+    insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, moves)
     select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.started}), array_agg(job), array_agg(seq + 1), array_agg(queue_id),
-        array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker)
+        array_agg(life), array_agg(attempt), array_agg(fence), array_agg(worker), ${moves(moved)}
       from m cross join c where m.started_at is null group by c.epoch, c.now),
-  ${counted(sql`select queue_id, 'LEASED' as was, 'RUNNING' as becomes from m where started_at is null`)}
+  ${counted(moved)}
   select x.n, x.started_at is null as fresh, x.life, x.attempt, x.fence, case when x.started_at is null then x.seq + 1 else x.seq end as seq,
          coalesce(x.started_at, c.now) as started_at, x.worker, x.rank as x_rank,
          case when x.started_at is null then least(x.until, c.now + x.run_ms * interval '1 millisecond') else x.until end as until,

@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const NOTHING: JobCounts = { scheduled: 0, ready: 0, leased: 0, running: 0, retryWait: 0, suspended: 0 };
+const NOTHING: JobCounts = { scheduled: 0, blocked: 0, ready: 0, leased: 0, running: 0, retryWait: 0, suspended: 0 };
 
 /** A queue that drains as the test says, and one who waits for it. */
 class Drain {

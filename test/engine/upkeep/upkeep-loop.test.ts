@@ -10,6 +10,7 @@ const roundOf = (told: Partial<UpkeepRound> = {}): UpkeepRound => ({
   nextDueAt: null,
   databaseTime: NOW,
   readyQueues: [],
+  touchesKeys: false,
   ...told,
 });
 

@@ -5,16 +5,27 @@ import { settled } from '../lane.ts';
 
 const round = (count: number): LeaseRound => {
   const done = { timedOut: 1, cancelled: 1, abandoned: 1 };
-  return { count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [], ...done };
+  return { count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [], touchesKeys: false, ...done };
 };
 
 const NOW = 1_795_000_000_000_000;
-const NOTHING_DUE: UpkeepDue = { promoteAt: null, leaseEndsAt: null, timeOutAt: null, databaseTime: NOW };
-const ALL_DUE: UpkeepDue = { promoteAt: NOW, leaseEndsAt: NOW - 1, timeOutAt: NOW, databaseTime: NOW };
+const NOTHING_DUE: UpkeepDue = { promoteAt: null, leaseEndsAt: null, timeOutAt: null, unblockAt: null, foldAt: null, databaseTime: NOW };
+const ALL_DUE: UpkeepDue = { promoteAt: NOW, leaseEndsAt: NOW - 1, timeOutAt: NOW, unblockAt: NOW, foldAt: NOW, databaseTime: NOW };
 
-type Asked = 'nextDue' | 'promoteDue' | 'expireLeases' | 'timeOut' | 'ensurePartitions';
+type Asked =
+  | 'nextDue'
+  | 'promoteDue'
+  | 'expireLeases'
+  | 'timeOut'
+  | 'unblock'
+  | 'foldJournal'
+  | 'pruneExpired'
+  | 'dropPartitions'
+  | 'ensurePartitions';
 
-function upkeepOf(told: Partial<Record<Asked, () => Promise<never>>> = {}) {
+function upkeepOf(
+  told: Partial<Record<Exclude<Asked, 'pruneExpired'>, () => Promise<never>>> & { readonly pruneExpired?: () => Promise<UpkeepRound> } = {},
+) {
   const now = { due: NOTHING_DUE };
   const looks: true[] = [];
   const asked: string[] = [];
@@ -30,6 +41,12 @@ function upkeepOf(told: Partial<Record<Asked, () => Promise<never>>> = {}) {
       promoteDue: note('promote', round(2)),
       expireLeases: note('expire', round(5)),
       timeOut: note('time out', round(3)),
+      unblock: async () => ({ ...(await note('unblock', round(1))()), jobs: [] }),
+      sweepFairKeys: async () => (asked.push('fair keys'), { swept: 0, next: null }),
+      pruneExpired: note('prune', round(4)),
+      dropPartitions: async () => asked.push('drop'),
+      keepLean: async () => undefined,
+      foldJournal: note('fold', round(4)),
       ensurePartitions: async () => void asked.push('partitions'),
       ...told,
     },
@@ -65,7 +82,7 @@ describe('upkeep', () => {
     await upkeep.start();
     expect(asked).toEqual(['partitions']);
     await passLook();
-    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out']);
+    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out', 'unblock', 'fold']);
     for (let minute = 0; minute < 61; minute += 1) await pass(60_000);
     expect(asked.filter((one) => one === 'partitions')).toHaveLength(2);
     await upkeep.stop();
@@ -81,9 +98,27 @@ describe('upkeep', () => {
 
   it('runs one round of each on demand, and tells the counts', async () => {
     const { upkeep, asked, rounds } = upkeepOf();
-    expect(await upkeep.runNow()).toEqual({ promoted: 2, expired: 2, timedOut: 4, cancelled: 1, abandoned: 1 });
-    expect(asked).toEqual(['promote', 'expire', 'time out']);
-    expect(rounds).toEqual([round(2), round(5), round(3)]);
+    expect(await upkeep.runNow()).toEqual({ promoted: 2, expired: 2, timedOut: 4, cancelled: 1, abandoned: 1, unblocked: 1, pruned: 4 });
+    expect(asked).toEqual(['promote', 'expire', 'time out', 'unblock', 'prune', 'drop', 'fold']);
+    expect(rounds).toEqual([round(2), round(5), round(3), { ...round(1), jobs: [] }, round(4)]);
+  });
+
+  it('looks once a minute for what has been over for long enough, again at once while a batch was full, and each hour for partitions', async () => {
+    let rounds = 0;
+    const { upkeep, asked } = upkeepOf({ pruneExpired: async () => Promise.resolve({ ...round(500), more: ++rounds === 1 }) });
+    await upkeep.start();
+    await pass(59_999);
+    expect(rounds).toBe(0);
+    await pass(1);
+    await pass(0);
+    expect(rounds).toBe(2);
+    await pass(59_999);
+    expect(rounds).toBe(2);
+    await pass(1);
+    expect(rounds).toBe(3);
+    for (let minute = 0; minute < 59; minute += 1) await pass(60_000);
+    expect(asked.filter((one) => one === 'drop')).toHaveLength(1);
+    await upkeep.stop();
   });
 
   it('ends a lease sooner when its cancellation is due, and leaves the others alone', async () => {
@@ -106,13 +141,13 @@ describe('upkeep', () => {
     await upkeep.stop();
   });
 
-  it('looks every second, and runs no round while nothing is due', async () => {
+  it('looks every second, at the fairness keys every ten, and runs no round while nothing is due', async () => {
     const { upkeep, asked, looks } = upkeepOf();
     await upkeep.start();
     await pass(0);
     for (let second = 0; second < 10; second += 1) await pass(1_000);
     expect(looks).toHaveLength(11);
-    expect(asked).toEqual(['partitions']);
+    expect(asked).toEqual(['partitions', 'fair keys']);
     await upkeep.stop();
   });
 
@@ -120,6 +155,8 @@ describe('upkeep', () => {
     { due: { promoteAt: NOW + 400_000 }, afterMs: 400, round: 'promote' },
     { due: { leaseEndsAt: NOW + 999_001 }, afterMs: 1_000, round: 'expire' },
     { due: { timeOutAt: NOW + 1_000 }, afterMs: 1, round: 'time out' },
+    { due: { foldAt: NOW + 1_000 }, afterMs: 1, round: 'fold' },
+    { due: { unblockAt: NOW + 50_000 }, afterMs: 50, round: 'unblock' },
   ])('runs the round that has something to do, when it has: $round', async ({ due, afterMs, round: wanted }) => {
     const { upkeep, asked, now } = upkeepOf();
     now.due = { ...NOTHING_DUE, ...due };
@@ -145,7 +182,7 @@ describe('upkeep', () => {
       ['promote due jobs', failure],
       ['promote due jobs', failure],
     ]);
-    expect(asked).toEqual(['partitions', 'expire', 'time out', 'expire', 'time out']);
+    expect(asked).toEqual(['partitions', 'expire', 'time out', 'unblock', 'fold', 'expire', 'time out', 'unblock', 'fold']);
     await upkeep.stop();
   });
   it('looks again a second after a look that failed, and tries each round meanwhile', async () => {
@@ -153,7 +190,7 @@ describe('upkeep', () => {
     const { upkeep, asked, failures, looks } = upkeepOf({ nextDue: async () => Promise.reject(failure) });
     await upkeep.start();
     await passLook();
-    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out']);
+    expect(asked).toEqual(['partitions', 'promote', 'expire', 'time out', 'unblock', 'fold']);
     await pass(1_000);
     expect(failures).toEqual([
       ['look for what is due', failure],

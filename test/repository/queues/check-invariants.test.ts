@@ -129,6 +129,6 @@ describe('the check of invariants', () => {
     }
     expect(found).toEqual(new Set(broken));
     expect(Math.max(...told), 'jobs on one page').toBe(1);
-    expect(told.length, 'small pages look at as many rows as large ones').toBeLessThan(7);
+    expect(told.length, 'small pages look at as many rows as large ones').toBeLessThan(9);
   });
 });

@@ -52,7 +52,12 @@ const bounded = { maxInFlight: 2 };
 describe('who configures a queue that another configures', () => {
   it.each(Object.entries(STOPS))('waits for the other %s, and changes what that one has made of it', async (_when, stop) => {
     await stage.queue({ namespace });
-    const changed = { ...bounded, deadLetterQueue: 'dead', rateLimit: { permits: 3, periodMs: 1_000, burst: 3 }, leaseGraceMs: 7 };
+    const changed = {
+      ...bounded,
+      deadLetterQueue: 'dead',
+      rateLimit: { perKey: false, permits: 3, periodMs: 1_000, burst: 3 },
+      leaseGraceMs: 7,
+    };
     const answers = await oneAfterTheOther(item('q', changed), item('q', { maxQueued: 5 }), stop);
     expect(answers.map(({ kind }) => kind)).toEqual(['done', 'done']);
     expect(await settingsOf('q')).toEqual({ ...DEFAULT_SETTINGS, ...changed, maxQueued: 5 });

@@ -52,6 +52,17 @@ describe('a key', () => {
     expect(await rows()).toEqual({ jobs: 1, keys: 1, ready: 0, journal: 1 });
   });
 
+  it('whose ttl goes on when its job is pruned gives that job still, and one without a ttl is free', async () => {
+    const lasting = { ...keyed('lasting'), idempotency_ttl: '1 hour' };
+    const [first] = [await door(lasting), await finish(), await door(keyed('brief')), await finish()];
+    const item = { namespace: queue.namespace, queue: null, states: [], dryRun: false, actor: '', request: null };
+    expect(await service.pruneJobs({ ...item, finishedBefore: Date.now() * 1_000 + 60_000_000 })).toMatchObject({ value: { pruned: 2 } });
+    expect(await rows()).toMatchObject({ jobs: 0, keys: 1 });
+    expect(await door(lasting)).toEqual({ job_id: first.job_id, deduplicated: true });
+    await expect(door({ ...lasting, payload: 'other' })).rejects.toMatchObject({ ...duplicate, detail: `job_id ${first.job_id}` });
+    expect(await door(keyed('brief'))).toMatchObject({ deduplicated: false });
+  });
+
   it('is refused for other content, with the id of the job that holds it', async () => {
     const first = await door(keyed('k'));
     const others = [{ type: 'other' }, { payload: 'other' }, { content_type: 'other' }, { disposition: 'OWNER_BOUND' }];

@@ -81,7 +81,7 @@ async function rowsOf(jobId: string) {
               kind, due_at from stint.deferred
           union all select 'parked', queue_id, rank, null, job, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until, null,
               kind, null from stint.parked) t where t.job = j.id) as tokens,
-        (select jsonb_agg(to_jsonb(e) - '{n,xid,at,jobs,queue_ids,details}'::text[] || jsonb_build_object('delay', e.at - j.created_at,
+        (select jsonb_agg(to_jsonb(e) - '{n,xid,at,jobs,queue_ids,details,moves}'::text[] || jsonb_build_object('moved', to_jsonb(e.moves[:][2:]), 'delay', e.at - j.created_at,
             'in_queue', e.queue_ids = array[j.queue_id], 'detail', e.details[1]::jsonb)) from stint.journal e where j.id = any(e.jobs)) as journal,
         (select jsonb_agg(to_jsonb(m) - '{job,queue_id,expires_at}'::text[] || jsonb_build_object('ttl', m.expires_at - j.created_at,
             'in_queue', m.queue_id = j.queue_id)) from stint.idem m where m.job = j.id) as keys

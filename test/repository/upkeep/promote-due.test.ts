@@ -25,6 +25,7 @@ describe('promotion', () => {
     expect(round).toEqual({
       count: 3,
       more: false,
+      touchesKeys: false,
       nextDueAt: stage.now + 1_000,
       databaseTime: stage.now,
       readyQueues: [{ namespace: queue.namespace, name: queue.name }],

@@ -57,7 +57,7 @@ describe('a claim', () => {
   });
 
   it('of an empty queue is empty', async () => {
-    expect(await stage.repository.claim([queue], [slot(), slot()])).toEqual({ jobs: [[], []], limits: [] });
+    expect(await stage.repository.claim([queue], [slot(), slot()])).toEqual({ jobs: [[], []], limits: [], oneSlot: false });
   });
 
   it('raises the fence with every claim of a job, and the attempt too', async () => {

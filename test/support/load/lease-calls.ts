@@ -129,7 +129,7 @@ function settlementOf(op: SettlementOp, leaseToken: string): Settlement {
     case 'ack':
       return { leaseToken, action: { $case: 'ack', ack: ACK } };
     case 'fail':
-      return { leaseToken, action: { $case: 'fail', fail: { failure: FAILURE, retryAfter: undefined } } };
+      return { leaseToken, action: { $case: 'fail', fail: { failure: FAILURE, retryAfter: undefined, throttleUntil: undefined } } };
     case 'release':
       return { leaseToken, action: { $case: 'release', release: { delay: undefined } } };
   }
