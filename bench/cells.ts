@@ -1,12 +1,13 @@
 /** What is measured: each cell is a load, and the variants that it is run on in every round. */
-import type { Load } from './messages.ts';
+import type { Load, Place } from './messages.ts';
 
 /**
  * `service`: the service as it is. `bounded`: the same, on a queue whose bounds are never reached, so that its gate is kept. `fair`: the same,
- * with jobs of a hundred fairness keys in turn. `ungrouped`: the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine, over one
- * and two connections.
+ * with jobs of a hundred fairness keys in turn. `keyed`: the same, with jobs of ten thousand concurrency keys in turn, so that each finds a slot.
+ * `ungrouped`: the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine,
+ * over one and two connections.
  */
-export type Variant = 'service' | 'bounded' | 'fair' | 'ungrouped' | 'raw-1' | 'raw-2';
+export type Variant = 'service' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2';
 
 /** Which of the services a variant speaks to; null: none. */
 export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
@@ -14,9 +15,11 @@ export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
   return variant === 'ungrouped' ? 'ungrouped' : 'service';
 }
 
-/** Fairness keys of the jobs; 0: they have none. */
-export function keysOf(variant: Variant): number {
-  return variant === 'fair' ? 100 : 0;
+export const NO_KEYS: Place['keys'] = { fairness: 0, concurrency: 0 };
+
+/** Keys of the jobs, of each kind; 0: they have none. */
+export function keysOf(variant: Variant): Place['keys'] {
+  return { fairness: variant === 'fair' ? 100 : 0, concurrency: variant === 'keyed' ? 10_000 : 0 };
 }
 
 export interface Cell {
@@ -38,6 +41,7 @@ export interface Cell {
 const GROUPING: readonly Variant[] = ['service', 'ungrouped'];
 const BOUNDED: readonly Variant[] = ['service', 'bounded'];
 const FAIR: readonly Variant[] = ['service', 'fair'];
+const KEYED: readonly Variant[] = ['service', 'keyed'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
 
 export const cells: readonly Cell[] = [
@@ -58,6 +62,9 @@ export const cells: readonly Cell[] = [
   { name: 'fair-enqueue-batch', load: 'enqueue', batch: 100, callers: 4, variants: FAIR },
   { name: 'fair-claim-settle-batch', load: 'claim-settle', batch: 100, callers: 4, variants: FAIR, backlogPerSecond: 15_000 },
   { name: 'fair-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: FAIR },
+  { name: 'keyed-enqueue-64', load: 'enqueue', batch: 1, callers: 64, variants: KEYED },
+  { name: 'keyed-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: KEYED },
+  { name: 'keyed-lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: KEYED },
   { name: 'claim-queues-1', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 1 },
   { name: 'claim-queues-10', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 10 },
   { name: 'claim-queues-1000', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 4_000, queues: 1_000 },

@@ -18,9 +18,9 @@ export async function databaseRoute({ target, batch, keys, ...place }: Place): P
   const mint = new JobIdMint();
   mint.setDatabaseTime(await repository.databaseTime());
   const queues = await repository.createQueues(queuesOf(place).map((name) => ({ namespace: 'default', name })));
-  const nextKey = turningKeys(keys);
+  const nextKeys = turningKeys(keys);
   let turn = 0;
-  const nextItem = () => itemOf(queues[(turn += 1) % queues.length], mint, nextKey());
+  const nextItem = () => itemOf(queues[(turn += 1) % queues.length], mint, nextKeys());
   return {
     enqueue: async () => {
       const outcomes = await repository.enqueueMany(Array.from({ length: batch }, nextItem));
@@ -49,7 +49,11 @@ export async function databaseRoute({ target, batch, keys, ...place }: Place): P
   };
 }
 
-function itemOf(queue: EnqueueItem['queue'] | undefined, mint: JobIdMint, fairnessKey: string): EnqueueItem {
+function itemOf(
+  queue: EnqueueItem['queue'] | undefined,
+  mint: JobIdMint,
+  keys: Pick<EnqueueItem['spec'], 'fairnessKey' | 'concurrencyKey'>,
+): EnqueueItem {
   if (queue === undefined) throw new Error('a queue was not made');
   const spec: EnqueueItem['spec'] = {
     queue: queue.name,
@@ -63,10 +67,9 @@ function itemOf(queue: EnqueueItem['queue'] | undefined, mint: JobIdMint, fairne
     onDuplicate: 'RETURN_EXISTING',
     priority: 0,
     runAt: null,
-    concurrencyKey: '',
     timeouts: NO_TIMEOUTS,
     disposition: 'RERUNNABLE' as const,
-    fairnessKey,
+    ...keys,
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
   };
   return { queue, spec, jobId: mint.mint(), digest: contentDigest(spec) };

@@ -39,14 +39,14 @@ export function grpcRoute({ target, batch, keys, ...place }: Place): Promise<Rou
   });
 }
 
-const jobsOf = (queues: readonly string[], nextKey: () => string) => {
+const jobsOf = (queues: readonly string[], nextKeys: ReturnType<typeof turningKeys>) => {
   let turn = 0;
   return () => ({
     queue: queues[(turn += 1) % queues.length] ?? '',
     type: JOB_TYPE,
     payload: PAYLOAD,
     contentType: CONTENT_TYPE,
-    fairnessKey: nextKey(),
+    ...nextKeys(),
   });
 };
 

@@ -6,7 +6,7 @@ import { type Route, turnOf } from './route.ts';
 export type RouteOf = (place: Place) => Promise<Route>;
 
 /** Calls in flight while jobs are laid in; jobs of the same fairness keys would only wait for each other. */
-const fillersOf = ({ keys }: Place) => (keys === 0 ? 2 : 1);
+const fillersOf = ({ keys }: Place) => (keys.fairness === 0 ? 2 : 1);
 
 export function serveLoads(routeOf: RouteOf): void {
   let running: { readonly route: Route; readonly run: LoadRun } | null = null;

@@ -3,7 +3,7 @@ import type { BenchProcess } from './bench-process.ts';
 import { credentials } from '@grpc/grpc-js';
 import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
 import { call } from '../examples/call.ts';
-import { type Cell, serviceOf, type Variant, keysOf } from './cells.ts';
+import { type Cell, keysOf, NO_KEYS, serviceOf, type Variant } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
 import type { Stage } from './stage.ts';
@@ -110,7 +110,9 @@ export class Meter {
     const { services, pipeline, probe, clients, databaseOf } = this.#stage;
     if (serviceOf(variant) === null) {
       const connections = variant === 'raw-1' ? 1 : 2;
-      return [{ process: pipeline, task: { load, target: databaseOf(variant), queue, queues, batch, keys: 0, callers: connections } }];
+      return [
+        { process: pipeline, task: { load, target: databaseOf(variant), queue, queues, batch, keys: NO_KEYS, callers: connections } },
+      ];
     }
     const target = services[serviceOf(variant) ?? 'service'].address;
     return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({
@@ -134,7 +136,14 @@ export class Meter {
 
   #assignBeside(callers: number, variant: Variant, queue: string): readonly Assignment[] {
     const target = this.#stage.services[serviceOf(variant) ?? 'service'].address;
-    return spreadOver(this.#stage.clients, callers, (some) => ({ load: 'lifecycle', target, queue, batch: 1, keys: 0, callers: some }));
+    return spreadOver(this.#stage.clients, callers, (some) => ({
+      load: 'lifecycle',
+      target,
+      queue,
+      batch: 1,
+      keys: NO_KEYS,
+      callers: some,
+    }));
   }
 
   async #sample(variant: Variant, assignments: readonly Assignment[]): Promise<Sample> {

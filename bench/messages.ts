@@ -12,8 +12,8 @@ const place = {
   queues: z.int().optional(),
   /** Jobs of one call. */
   batch: z.int(),
-  /** Fairness keys that the jobs have in turn; 0: they have none. */
-  keys: z.int(),
+  /** Keys of each kind that the jobs have in turn; 0: they have none. */
+  keys: z.object({ fairness: z.int(), concurrency: z.int() }),
 };
 
 /** Where the work goes, and of what size. */

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Load } from './messages.ts';
+import type { Load, Place } from './messages.ts';
 
 /** A way to the database, over gRPC or straight: each call of it has the size of the task's batch. */
 export interface Route {
@@ -16,10 +16,19 @@ export function queuesOf({ queue, queues = 1 }: { readonly queue: string; readon
   return queues === 1 ? [queue] : Array.from({ length: queues }, (_, index) => `${queue}-${index}`);
 }
 
-/** The keys of job after job: so many in turn, or none at all. */
-export function turningKeys(keys: number): () => string {
+/** The keys of job after job: so many in turn, or none at all; told apart from those of other processes, which have turns of their own. */
+export function turningKeys({
+  fairness,
+  concurrency,
+}: Place['keys']): () => { readonly fairnessKey: string; readonly concurrencyKey: string } {
   let turn = 0;
-  return () => (keys === 0 ? '' : `key-${(turn += 1) % keys}`);
+  return () => {
+    turn += 1;
+    return {
+      fairnessKey: fairness === 0 ? '' : `key-${turn % fairness}`,
+      concurrencyKey: concurrency === 0 ? '' : `key-${process.pid}-${turn % concurrency}`,
+    };
+  };
 }
 
 /** What one turn of a caller did. No jobs: the backlog ran dry. */

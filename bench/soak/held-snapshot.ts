@@ -67,7 +67,7 @@ try {
 
 async function run(): Promise<void> {
   if (values.bounded) await bound();
-  const route = await grpcRoute({ target: replica.address, queue: QUEUE, batch, keys: 0 });
+  const route = await grpcRoute({ target: replica.address, queue: QUEUE, batch, keys: { fairness: 0, concurrency: 0 } });
   for (let laid = 0; laid < backlog; laid += batch) await route.enqueue();
   const loops = Promise.all(Array.from({ length: callers }, () => cycle(route)));
   await pause(WARM_UP_MS);

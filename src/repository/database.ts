@@ -186,7 +186,7 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
         return { value: outcome };
       } catch (error) {
         if (!client.hasLost && !(isDriverError(error) && isConnectionLoss(error))) throw error;
-        reject(error);
+        reject(error instanceof Error ? error : new ConnectionLost());
         return new Promise<never>(() => undefined);
       }
     };

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { Database } from '../../src/repository/database.ts';
 import { statement } from '../../src/repository/statement.ts';
 import { PATIENT, Stage, tokenOf } from '../engine/stage.ts';
@@ -70,5 +71,32 @@ describe('a backend that is ended within a transaction', () => {
     });
     await expect(lost).rejects.toMatchObject({ kind: 'unavailable' });
     expect(await database.transaction((run) => run(one, {}))).toEqual([{ one: 1 }]);
+  });
+
+  it('at whatever moment, leaves each transaction done or unavailable', async () => {
+    const crowd = new Database({ url: stage.database.url, connections: 4, applicationName: 'crowd', settings: 'plain' });
+    const kinds = new Set<string>();
+    let isOver = false;
+    const lane = async () => {
+      while (!isOver) {
+        await crowd
+          .transaction(async (run) => {
+            for (let count = 0; count < 3; count += 1) await run(one, {});
+          })
+          .then(
+            () => kinds.add('done'),
+            (error: unknown) => kinds.add(error instanceof StoreError ? error.kind : String(error)),
+          );
+      }
+    };
+    const lanes = Promise.all(Array.from({ length: 4 }, lane));
+    for (let count = 0; count < 300; count += 1) {
+      await stage.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'crowd' and datname = current_database()`;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+    }
+    isOver = true;
+    await lanes;
+    await crowd.close();
+    expect([...kinds].toSorted()).toEqual(['done', 'unavailable']);
   });
 });
