@@ -13,8 +13,8 @@ import { PostgresServer } from '../../test/support/postgres-server.ts';
 import { Replica } from '../../test/support/replicas.ts';
 import { buildService } from '../../test/support/service-process.ts';
 import { grpcRoute } from '../grpc-route.ts';
-import type { Route } from '../route.ts';
 import { quantile } from '../statistics.ts';
+import { Cycles } from './cycles.ts';
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +33,6 @@ const [seconds, windowSeconds, batch, callers, backlog] = [values.seconds, value
 
 const QUEUE = 'held';
 const WARM_UP_MS = 5_000;
-const CLAIM_WAIT_MS = 5_000;
 /** Far above what is in flight or waits: the gate counts and refuses nothing. */
 const BOUND = 1_000_000;
 
@@ -47,8 +46,6 @@ interface Window {
   readonly dead: Readonly<Record<string, number>>;
 }
 
-/** What the callers did since it was looked at last. */
-const done = { jobs: 0, claimsMs: [] as number[] };
 const ending = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort());
 
@@ -69,22 +66,22 @@ async function run(): Promise<void> {
   if (values.bounded) await bound();
   const route = await grpcRoute({ target: replica.address, queue: QUEUE, batch, keys: { fairness: 0, concurrency: 0 } });
   for (let laid = 0; laid < backlog; laid += batch) await route.enqueue();
-  const loops = Promise.all(Array.from({ length: callers }, () => cycle(route)));
+  const cycles = new Cycles(route, callers, ending.signal);
   await pause(WARM_UP_MS);
   const holder = values.free ? null : await holdSnapshot(sql);
   const windows: Window[] = [];
-  take();
+  cycles.take();
   for (let at = 0; at < seconds && !ending.signal.aborted; at += windowSeconds) {
-    await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending.signal }).catch(() => undefined), loops]);
-    windows.push(await look(at + windowSeconds));
+    await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending.signal }).catch(() => undefined), cycles.ended]);
+    windows.push(await look(cycles, at + windowSeconds));
     console.error(JSON.stringify(windows.at(-1)));
   }
   await holder?.();
-  take();
+  cycles.take();
   await pause(windowSeconds * 1_000);
-  const released = await look(seconds + windowSeconds);
+  const released = await look(cycles, seconds + windowSeconds);
   ending.abort();
-  await loops;
+  await cycles.ended;
   await route.close();
   report(windows, released);
 }
@@ -93,18 +90,6 @@ async function bound(): Promise<void> {
   const stint = connect(replica.address);
   await stint.putQueue({ queue: { name: QUEUE, maxInFlight: BOUND, maxQueued: BOUND }, updateMask: ['max_in_flight', 'max_queued'] });
   stint.close();
-}
-
-/** A turn of a caller: a batch in, a batch out, settled. */
-async function cycle(route: Route): Promise<void> {
-  while (!ending.signal.aborted) {
-    await route.enqueue();
-    const startedAt = performance.now();
-    const tokens = await route.claim(CLAIM_WAIT_MS);
-    done.claimsMs.push(performance.now() - startedAt);
-    if (tokens.length > 0) await route.settle(tokens);
-    done.jobs += tokens.length;
-  }
 }
 
 /** Somebody's report that does not end. Gives what ends it. */
@@ -118,15 +103,8 @@ async function holdSnapshot(sql: Sql): Promise<() => Promise<void>> {
   };
 }
 
-function take(): { readonly jobs: number; readonly claimsMs: readonly number[] } {
-  const taken = { jobs: done.jobs, claimsMs: done.claimsMs.toSorted((a, b) => a - b) };
-  done.jobs = 0;
-  done.claimsMs = [];
-  return taken;
-}
-
-async function look(at: number): Promise<Window> {
-  const { jobs, claimsMs } = take();
+async function look(cycles: Cycles, at: number): Promise<Window> {
+  const { jobs, claimsMs } = cycles.take();
   const tables = await sql<{ name: string; dead: number }[]>`
     select relname as name, n_dead_tup::float8 as dead from pg_stat_user_tables
      where schemaname = 'stint' and relname in ('ready', 'lease', 'deferred', 'gate') order by relname`;

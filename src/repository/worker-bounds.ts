@@ -18,9 +18,9 @@ export const heldByWorkers = sql`held as materialized (
  * CTEs over the queues `limited` of a claim. Where one bounds its workers the statement gives to one slot: `chosen` is the first whose
  * worker has room in a queue that has something, `offers` are those queues.
  */
-export const chosenSlot = (hasJob: (queueId: SQL) => SQL): SQL => sql`offers as materialized (
-    select l.queue_id, l.max_per_worker, l.held from limited l
-     where l.limiter is null and exists (select from held) and ${hasJob(sql`l.queue_id`)}),
+export const chosenSlot = (oneJob: (queueId: SQL) => SQL): SQL => sql`offers as materialized (
+    select l.queue_id, l.max_per_worker, l.held from limited l cross join lateral (${oneJob(sql`l.queue_id`)}) found
+     where l.limiter is null and exists (select from held)),
   chosen as materialized (
     select s.slot from generate_series(1, cardinality(${param('workers')}::text[])) as s(slot)
      where exists (select from offers o where o.max_per_worker is null or o.held[s.slot] < o.max_per_worker)

@@ -8,11 +8,16 @@ export interface Explained {
   readonly scanned: readonly string[];
   /** Shared buffers the statement touched. */
   readonly buffers: number;
+  /** The reads that touched most of them, a line each. */
+  readonly heaviest: readonly string[];
 }
 
 interface PlanNode {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly 'Actual Rows'?: number;
   readonly 'Actual Loops'?: number;
   readonly 'Shared Hit Blocks'?: number;
   readonly 'Shared Read Blocks'?: number;
@@ -59,7 +64,18 @@ function explainedOf(told: unknown): Explained {
     scanned: nodesOf(Plan)
       .filter((node) => node['Node Type'] === 'Seq Scan' && (node['Actual Loops'] ?? 0) > 0)
       .map((node) => node['Relation Name'] ?? ''),
+    heaviest: nodesOf(Plan)
+      .filter((node) => node['Relation Name'] !== undefined && node['Node Type'] !== 'ModifyTable')
+      .toSorted((a, b) => buffersOf(b) - buffersOf(a))
+      .slice(0, 3)
+      .map(readOf),
   };
+}
+
+function readOf(node: PlanNode): string {
+  const { 'Node Type': kind, 'Relation Name': table, 'Index Name': index, 'Index Cond': condition } = node;
+  const met = `${node['Actual Rows'] ?? 0} rows × ${node['Actual Loops'] ?? 0}`;
+  return `${buffersOf(node)} by ${kind} of ${table ?? ''} ${index ?? ''} (${condition ?? ''}), ${met}`;
 }
 
 function buffersOf(node: PlanNode): number {

@@ -53,8 +53,8 @@ export interface Backlog {
   readonly order: (alias: SQL) => SQL;
   /** Whether a queue `o`, which is bounded or not, has jobs that wait behind what limits it; null: nobody knows. */
   readonly waitsBehind: SQL;
-  /** Whether the queue `queueId` has a token to give. */
-  readonly hasJob: (queueId: SQL) => SQL;
+  /** A row where the queue `queueId` has a token to give. To be joined laterally: an `exists` may be planned as a read of all tokens. */
+  readonly oneJob: (queueId: SQL) => SQL;
 }
 
 export const wholeQueues: Backlog = {
@@ -67,13 +67,15 @@ export const wholeQueues: Backlog = {
   ofPlace: sql`${inSpan(sql`t`)} and ${inTime}`,
   order: (alias) => sql`${alias}.rank, ${alias}.ord, ${alias}.job`,
   waitsBehind: sql`o.ready > 0`,
-  hasJob: (queueId) => sql`exists (select from stint.ready r where r.shard = ${shard} and r.queue_id = ${queueId} and ${inTime})`,
+  oneJob: (queueId) => sql`
+    select true from stint.ready r where r.shard = ${shard} and r.queue_id = ${queueId} and ${inTime} order by r.rank, r.ord, r.job limit 1`,
 };
 
-const hasJobOfType = (queueId: SQL) => sql`exists (
-    select from unnest(${param('types')}::text[]) as y(type)
+const oneJobOfType = (queueId: SQL) => sql`
+    select true from unnest(${param('types')}::text[]) as y(type)
      cross join lateral (
-       select true from stint.ready r where ${isOfType(queueId, sql`y.type`)} and ${inTime} limit 1) found)`;
+       select true from stint.ready r where ${isOfType(queueId, sql`y.type`)} and ${inTime} order by r.rank, r.ord, r.job limit 1) found
+     limit 1`;
 
 /** By the index `ready_type`: what lies between two jobs of a type is not read. */
 export const byType: Backlog = {
@@ -85,8 +87,8 @@ export const byType: Backlog = {
   places: sql`select o.queue_id, y.type, o.most from open o cross join unnest(${param('types')}::text[]) as y(type) where o.most > 0`,
   ofPlace: sql`${isOfType(sql`t.queue_id`, sql`t.type`)} and ${inTime}`,
   order: (alias) => sql`${alias}.rank, ${alias}.ord, ${alias}.job`,
-  waitsBehind: sql`case when o.why in ('MAX_IN_FLIGHT', 'RATE') then ${hasJobOfType(sql`o.queue_id`)} end`,
-  hasJob: hasJobOfType,
+  waitsBehind: sql`case when o.why in ('MAX_IN_FLIGHT', 'RATE') then exists (${oneJobOfType(sql`o.queue_id`)}) end`,
+  oneJob: oneJobOfType,
 };
 
 /**

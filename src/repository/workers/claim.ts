@@ -58,7 +58,7 @@ const wanted = sql`wanted as materialized (
 
 function claimText(backlog: Backlog, share: SQL): SQL {
   return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${heldByWorkers}, ${limitedQueues(backlog.limiters)},
-  ${chosenSlot(backlog.hasJob)}, ${wanted}, ${openQueues}, ${backlog.spans} ${share},
+  ${chosenSlot(backlog.oneJob)}, ${wanted}, ${openQueues}, ${backlog.spans} ${share},
   picked as materialized (
     select x.* from share t cross join lateral (
       select r.ctid as tid, r.rank, r.ord, r.job, r.size from stint.ready r
