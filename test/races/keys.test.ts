@@ -133,16 +133,19 @@ describe('six lanes on three replicas', { timeout: 120_000 }, () => {
     expect(await stage.sql`select * from stint.slot where queue_id = ${queue.id} and held <> 0`).toEqual([]);
   });
 
-  it('lose what follows a commit, and leave nothing BLOCKED', async () => {
+  it.each([
+    ['pg_cancel_backend', 20],
+    ['pg_terminate_backend', 200],
+  ] as const)('lose what follows a commit to %s, and leave nothing BLOCKED', async (strikes, everyMs) => {
     const queue = await stage.queue();
     await put(at(0), queue, { concurrencyPerKey: MOST, leaseGraceMs: 0, retry: QUICK });
     const onlooker = watch(stage.sql, queue);
     let ended = false;
     const strike = (async () => {
       while (!ended) {
-        await stage.sql`select pg_cancel_backend(pid) from pg_stat_activity
+        await stage.sql`select ${stage.sql(strikes)}(pid) from pg_stat_activity
           where datname = current_database() and state = 'active' and (query like '/* unblock%' or query like '/* lock-%keys%') limit 1`;
-        await new Promise<void>((resolve) => setTimeout(resolve, 20));
+        await new Promise<void>((resolve) => setTimeout(resolve, everyMs));
       }
     })();
     await Promise.all(Array.from({ length: LANES }, (_, index) => lane(index, queue)));
