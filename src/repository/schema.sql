@@ -459,6 +459,25 @@ create sequence stint.job_ord cache 1;
 create sequence stint.journal_n cache 1;
 create sequence stint.queue_id_seq cache 1;
 
+CREATE OR REPLACE FUNCTION stint.analyze_outgrown()
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  outgrown regclass;
+  count integer := 0;
+BEGIN
+  FOR outgrown IN
+    SELECT c.oid FROM pg_class c
+     WHERE c.relnamespace = 'stint'::regnamespace AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
+       AND pg_relation_size(c.oid) / current_setting('block_size')::bigint > 2 * greatest(c.relpages, 0) + 64
+  LOOP
+    EXECUTE format('ANALYZE (SKIP_LOCKED) %s', outgrown);
+    count := count + 1;
+  END LOOP;
+  RETURN count;
+END $function$;
+
 CREATE OR REPLACE FUNCTION stint.content_digest(queue text, type text, content_type text, payload bytea, disposition text)
  RETURNS bytea
  LANGUAGE sql

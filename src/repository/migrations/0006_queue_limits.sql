@@ -227,6 +227,24 @@ BEGIN
     FROM unnest(queue_ids) AS q(id);
 END $$;
 --> statement-breakpoint
+-- Custom: plans are kept for as long as nothing tells that the tables changed. One that has grown beyond what the planner knows of it is analyzed,
+-- so that what was planned for a few rows is planned anew before there are many.
+CREATE FUNCTION "stint"."analyze_outgrown"() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  outgrown regclass;
+  count integer := 0;
+BEGIN
+  FOR outgrown IN
+    SELECT c.oid FROM pg_class c
+     WHERE c.relnamespace = 'stint'::regnamespace AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
+       AND pg_relation_size(c.oid) / current_setting('block_size')::bigint > 2 * greatest(c.relpages, 0) + 64
+  LOOP
+    EXECUTE format('ANALYZE (SKIP_LOCKED) %s', outgrown);
+    count := count + 1;
+  END LOOP;
+  RETURN count;
+END $$;
+--> statement-breakpoint
 -- The SQL door: BLOCKED jobs wait too, a row that it adds is in order, and the journal tells how it moved tokens, as `moves.ts` does;
 -- and of a queue that is claimed by type its type.
 CREATE OR REPLACE FUNCTION "stint"."door_place"(of_job stint.job, of_epoch integer) RETURNS void LANGUAGE plpgsql AS $$

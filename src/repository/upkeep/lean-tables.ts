@@ -1,9 +1,12 @@
-/** Keeps claims fast while rows come and go: vacuums the hot tables when that cleans something, and where it cannot, moves floors. */
+/**
+ * Keeps statements fast while rows come and go: tells the planner of tables that have outgrown their plans, vacuums the hot ones when that
+ * cleans something, and where it cannot, moves floors.
+ */
 import type { Queue } from '../../domain/queue.ts';
 import type { Given } from '../../engine/ports/repository.ts';
 import type { Database } from '../database.ts';
 import { type Backlog, dropFloors, moveFloors } from './move-floors.ts';
-import { type HotTable, lookAtTables, type TableLook, type TablesLook, vacuum } from './vacuum.ts';
+import { analyzeOutgrown, type HotTable, lookAtTables, type TableLook, type TablesLook, vacuum } from './vacuum.ts';
 
 /** Claims from a rank since its floor moved, that make it worth a move: a scan passes so many dead entries in half a millisecond. */
 const CLAIMS_A_MOVE = 1_000;
@@ -18,6 +21,7 @@ const DEAD_ROWS: Readonly<Record<HotTable, number>> = {
   deferred: 10_000,
   parked: 10_000,
   gate: 1_000,
+  slot: 1_000,
   floor: 1_000,
 };
 /** Of a large table, this share of its rows has to be dead too. */
@@ -35,7 +39,7 @@ export class LeanTables {
   #horizon: string | null = null;
   #isActive = true;
   #quietRounds = 0;
-  #vacuuming: Promise<void> | null = null;
+  #maintaining: Promise<void> | null = null;
   #failure: Error | null = null;
 
   constructor({ upkeep, vacuum }: { readonly upkeep: Database; readonly vacuum: Database }) {
@@ -53,7 +57,7 @@ export class LeanTables {
     return given;
   }
 
-  /** Looks, and does what pays. A vacuum goes on after it; how that failed is thrown by the next round. */
+  /** Looks, and does what pays. An analysis or a vacuum goes on after it; how that failed is thrown by the next round. */
   async round(): Promise<void> {
     const failure = this.#failure;
     this.#failure = null;
@@ -66,6 +70,7 @@ export class LeanTables {
     this.#isActive = look.hasFloors;
     if (isHeld) await this.#moveFloors();
     else await this.#clean(look);
+    this.#maintain(() => analyzeOutgrown(this.#vacuum.run));
   }
 
   #count(backlog: Backlog): void {
@@ -88,8 +93,8 @@ export class LeanTables {
   async #clean(look: TablesLook): Promise<void> {
     this.#claims.clear();
     const worth = look.tables.filter((table) => this.#pays(table, look.horizon)).map(({ table }) => table);
-    if (worth.length > 0) this.#vacuuming ??= this.#vacuumEach(worth, look.horizon);
-    else if (look.hasFloors && this.#vacuuming === null) await dropFloors(this.#upkeep);
+    if (worth.length > 0) this.#maintain(() => this.#vacuumEach(worth, look.horizon));
+    else if (look.hasFloors && this.#maintaining === null) await dropFloors(this.#upkeep);
   }
 
   #pays({ table, dead, live, ours }: TableLook, horizon: string | null): boolean {
@@ -97,15 +102,20 @@ export class LeanTables {
   }
 
   async #vacuumEach(tables: readonly HotTable[], horizon: string | null): Promise<void> {
-    try {
-      for (const table of tables) {
-        this.#vacuumedAt.set(table, horizon);
-        await vacuum(this.#vacuum.run, table);
-      }
-    } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error('a vacuum failed', { cause: error });
-    } finally {
-      this.#vacuuming = null;
+    for (const table of tables) {
+      this.#vacuumedAt.set(table, horizon);
+      await vacuum(this.#vacuum.run, table);
     }
+  }
+
+  /** One at a time: what finds another under way is left to a later round. */
+  #maintain(work: () => Promise<void>): void {
+    this.#maintaining ??= work()
+      .catch((error: unknown) => {
+        this.#failure = error instanceof Error ? error : new Error('the upkeep of a table failed', { cause: error });
+      })
+      .finally(() => {
+        this.#maintaining = null;
+      });
   }
 }

@@ -10,6 +10,7 @@ const VACUUMS = {
   deferred: statement<never>('vacuum-deferred', sql`vacuum (skip_locked, truncate off) stint.deferred`),
   parked: statement<never>('vacuum-parked', sql`vacuum (skip_locked, truncate off) stint.parked`),
   gate: statement<never>('vacuum-gate', sql`vacuum (skip_locked, truncate off) stint.gate`),
+  slot: statement<never>('vacuum-slot', sql`vacuum (skip_locked, truncate off) stint.slot`),
   floor: statement<never>('vacuum-floor', sql`vacuum (skip_locked, truncate off) stint.floor`),
 } as const;
 
@@ -46,7 +47,7 @@ const lookAtTablesStatement = statement<never>(
         union all
         select r.xmin from pg_replication_slots r) s
        where s.xmin is not null) h
-    cross join unnest(array['ready', 'lease', 'deferred', 'parked', 'gate', 'floor']) as t(name)
+    cross join unnest(array['ready', 'lease', 'deferred', 'parked', 'gate', 'slot', 'floor']) as t(name)
     join pg_class c on c.oid = ('stint.' || t.name)::regclass`,
 );
 
@@ -70,6 +71,13 @@ function parseTable(name: string): HotTable {
   const table = Object.keys(VACUUMS).find((one) => one === name);
   if (table === undefined) throw new Error(`the look at the tables told of ${name}`);
   return table as HotTable;
+}
+
+const analyzeOutgrownStatement = statement<never>('analyze-outgrown', sql`select stint.analyze_outgrown() as count`);
+
+/** Tells the planner of each table that has doubled since it was told last: until then kept plans are those for a smaller one. */
+export async function analyzeOutgrown(run: Run): Promise<void> {
+  await run(analyzeOutgrownStatement, {});
 }
 
 export async function vacuum(run: Run, table: HotTable): Promise<void> {

@@ -14,7 +14,11 @@ beforeEach(async () => {
   stages.push(stage);
   queue = await stage.queue();
   // Postgres' own vacuum would come before the service's.
-  for (const table of ['ready', 'lease']) await stage.sql`alter table ${stage.sql(`stint.${table}`)} set (autovacuum_enabled = off)`;
+  const partitions = await stage.sql<
+    { name: string }[]
+  >`select inhrelid::regclass::text as name from pg_inherits where inhparent = 'stint.job'::regclass`;
+  for (const name of ['stint.ready', 'stint.lease', ...partitions.map((one) => one.name)])
+    await stage.sql`alter table ${stage.sql(name)} set (autovacuum_enabled = off)`;
 });
 afterAll(() => Promise.all(stages.map((one) => one.close())));
 
@@ -67,6 +71,23 @@ describe('the hot tables', () => {
   it('are vacuumed once enough lies dead in them, and nobody holds a snapshot', async () => {
     await leaveDead(MANY);
     await roundsUntil(({ vacuums, dead }) => vacuums > 0 && dead < 100);
+  });
+
+  it('are analyzed once they have outgrown what the planner knows of them, as are the partitions of the others', async () => {
+    const known = async () => {
+      const [row] = await stage.sql<{ ready: boolean; job: boolean }[]>`
+        select (select relpages * 2 > pg_relation_size(oid) / 8192 from pg_class where oid = 'stint.ready'::regclass) as ready,
+               (select bool_and(relpages * 2 + 64 > pg_relation_size(oid) / 8192) from pg_class where oid in (
+                 select inhrelid from pg_inherits where inhparent = 'stint.job'::regclass)) as job`;
+      return row ?? expect.unreachable();
+    };
+    await stage.sql.unsafe('vacuum analyze');
+    for (let batch = 0; batch < 8; batch += 1) await stage.enqueue(queue, ...Array.from({ length: 1_000 }, () => ({})));
+    expect(await known()).toEqual({ ready: false, job: false });
+    do {
+      await stage.held(queue);
+      await stage.repository.keepLean();
+    } while (!Object.values(await known()).every(Boolean));
   });
 
   it('are not vacuumed for a few dead rows', async () => {
