@@ -44,8 +44,9 @@ export class ChunkRing {
     return this.#entries[number - this.#first]?.chunk ?? null;
   }
 
+  /** A number is passed over: what came next, for whoever had read to the end, may be missing too. */
   clear(): void {
-    this.#first = this.end;
+    this.#first = this.end + 1;
     this.#entries = [];
     this.#events = 0;
     this.#bytes = 0;

@@ -128,8 +128,10 @@ export class EventHub implements EventLog, LiveTail {
 
   /** Resolves when a look that began after this call is done. */
   refresh(): Promise<void> {
+    // One that is still to begin, also when the look before it has just ended: two at once would tell the same twice.
+    if (this.#lookAfter !== null) return this.#lookAfter;
     if (this.#looking === null) return this.#begin();
-    this.#lookAfter ??= this.#looking
+    this.#lookAfter = this.#looking
       .catch(() => undefined)
       .then(() => {
         this.#lookAfter = null;
@@ -171,7 +173,7 @@ export class EventHub implements EventLog, LiveTail {
     for (;;) {
       const chunk = await this.#readOrLose(at);
       if (chunk === null || chunk.position.epoch.id !== at.epoch.id) {
-        this.#forget();
+        if (chunk !== null) this.#forget();
         at = await this.#beginAtEnd();
         continue;
       }
@@ -202,6 +204,8 @@ export class EventHub implements EventLog, LiveTail {
     const end = await this.#parts.journal.head();
     this.#meet(end.epoch);
     this.#at = end;
+    // Whoever kept up with the ring has not seen what lies between it and the end.
+    this.#ring.clear();
     this.#junction = { position: end, entry: this.#ring.end };
     this.#watches.markAll();
     this.#parts.onBegin();

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobEvent } from '../../src/domain/event.ts';
 import type { DoorbellListener } from '../../src/engine/ports/doorbell.ts';
 import { EpochEnded } from '../../src/engine/ports/event-log.ts';
+import { JournalDropped } from '../../src/engine/ports/journal.ts';
 import { EventHub } from '../../src/feed/event-hub.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
 
@@ -116,12 +117,13 @@ describe('the hub', () => {
     await hub.refresh();
     const failure = { code: 'c', message: '', details: new Uint8Array(1024 * 1024), kind: 'TERMINAL' as const };
     const failed = event(1, { state: 'FAILED', detail: { type: 'failed', failure, deadLettered: true, evidence: null } });
+    const first = hub.junction().entry;
     for (const count of [30, 30]) {
       journal.commit(...Array.from({ length: count }, () => failed));
       await hub.refresh();
     }
-    expect(hub.entry(0)).toBe('gone');
-    expect(hub.entry(1)).toMatchObject({ complete: true });
+    expect(hub.entry(first)).toBe('gone');
+    expect(hub.entry(first + 1)).toMatchObject({ complete: true });
     holding.close();
   });
 
@@ -186,6 +188,39 @@ describe('the hub', () => {
     journal.beginEpoch();
     await hub.refresh();
     expect(newEpochs).toBe(1);
+  });
+
+  it('looks once at a time, whenever it is asked to: nothing is told twice', async () => {
+    const reader = await hub.readFrom('now');
+    const told: string[] = [];
+    for (let job = 1; job <= 20; job += 1) {
+      journal.commit(event(job));
+      const looks = [hub.refresh(), hub.refresh()];
+      // Asked again so many turns of the microtasks after the first look is done.
+      await looks[0];
+      for (let turn = 0; turn < job % 10; turn += 1) await Promise.resolve();
+      await Promise.all([...looks, hub.refresh()]);
+      expect(journal.readsAtOnce).toBe(1);
+    }
+    while (told.length < 20) told.push(...((await reader.next(patient()))?.events ?? []).map((logged) => logged.event.jobId));
+    expect(seen.map((one) => one.jobId)).toEqual(told);
+    expect(told).toEqual(Array.from({ length: 20 }, (_, index) => jobId(index + 1)));
+    reader.close();
+  });
+
+  it('that was away while its next events left the log skips them for nobody who had kept up', async () => {
+    const [reader, other] = [await hub.readFrom('now'), await hub.readFrom('now')];
+    journal.commit(event(1));
+    await hub.refresh();
+    for (const one of [reader, other]) expect((await one.next(patient()))?.events).toHaveLength(1);
+    const waits = expect(other.next(patient())).rejects.toThrow(JournalDropped);
+    journal.commit(event(2));
+    journal.drop();
+    journal.commit(event(3));
+    await hub.refresh();
+    await waits;
+    await expect(reader.next(patient())).rejects.toThrow(JournalDropped);
+    [reader, other].forEach((one) => one.close());
   });
 
   it('goes on where it was after a read that failed', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { JobEvent } from '../../src/domain/event.ts';
 import { parseJobId, type JobId } from '../../src/domain/job.ts';
-import { snapshotXmax, type Epoch, type Journal, type LogChunk, type LogPosition } from '../../src/engine/ports/journal.ts';
+import { JournalDropped, snapshotXmax, type Epoch, type Journal, type LogChunk, type LogPosition } from '../../src/engine/ports/journal.ts';
 
 export function jobId(number: number): JobId {
   const id = parseJobId(`01a1fb78-2df1-7000-8000-${String(number).padStart(12, '0')}`);
@@ -35,6 +35,11 @@ export class MemoryJournal implements Journal {
   failure: Error | null = null;
   heads = 0;
   reads = 0;
+  /** The most reads that were ever under way together. */
+  readsAtOnce = 0;
+  #reading = 0;
+  /** Rows that have left. */
+  #dropped = 0;
 
   constructor(rowsAtOnce = 32) {
     this.#rowsAtOnce = rowsAtOnce;
@@ -42,6 +47,11 @@ export class MemoryJournal implements Journal {
 
   commit(...events: readonly JobEvent[]): void {
     this.#rows.push(events);
+  }
+
+  /** All that was committed so far leaves. */
+  drop(): void {
+    this.#dropped = this.#rows.length;
   }
 
   beginEpoch(): void {
@@ -56,7 +66,10 @@ export class MemoryJournal implements Journal {
 
   async read(position: LogPosition, upTo: string | null): Promise<LogChunk> {
     this.reads += 1;
-    await this.#answer();
+    this.#reading += 1;
+    this.readsAtOnce = Math.max(this.readsAtOnce, this.#reading);
+    await this.#answer().finally(() => (this.#reading -= 1));
+    this.#expectKept(position);
     const bound = position.window?.upTo ?? upTo ?? this.#snapshot();
     const from = position.window?.from.n ?? rowsIn(position.seen);
     const numbered = this.#rows.map((events, n) => ({ events, n })).slice(from, Math.min(rowsIn(bound), from + this.#rowsAtOnce));
@@ -75,9 +88,15 @@ export class MemoryJournal implements Journal {
     };
   }
 
-  /** Nothing is ever dropped. */
-  async expectRetained(): Promise<void> {
+  async expectRetained(position: LogPosition): Promise<void> {
     await this.#answer();
+    this.#expectKept(position);
+  }
+
+  /** A position that has seen nothing begins with whatever there is. */
+  #expectKept({ seen, window }: LogPosition): void {
+    if (seen === null && window === null) return;
+    if ((window?.from.n ?? rowsIn(seen)) < this.#dropped) throw new JournalDropped();
   }
 
   async #answer(): Promise<void> {

@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { createDoorbell } from '../../src/repository/doorbell.ts';
+import { Database } from '../../src/repository/database.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+
+/** Shorter than the time after which a bell tests its own hearing. */
+const SOON_MS = 4_000;
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.drop());
+
+it('whose listening session was ended has its replica look, though nobody rings: what was told meanwhile is lost', async () => {
+  const pool = new Database({ url: database.url, connections: 1, applicationName: 'stint test', settings: 'hot' });
+  const bell = createDoorbell(database.url, pool);
+  onTestFinished(async () => {
+    await bell.close();
+    await pool.close();
+  });
+  let [rings, changes] = [0, 0];
+  await bell.listen({ onRing: () => (rings += 1), onQueues: () => (changes += 1) });
+  expect([rings, changes]).toEqual([1, 1]);
+  const ended = await database.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'stint listen'`;
+  expect(ended).toHaveLength(1);
+  await vi.waitFor(() => expect([rings, changes]).toEqual([2, 2]), { timeout: SOON_MS });
+});
