@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import postgres, { type Sql } from 'postgres';
 import type { Doorbell, DoorbellListener } from '../engine/ports/doorbell.ts';
 import type { Database } from './database.ts';
@@ -13,6 +14,8 @@ const RING_GAP_MS = 10;
 /** Whoever has not heard its own ring by the next one listens anew. */
 const HEARING_TEST_MS = 5_000;
 const CONNECT_TIMEOUT_S = 5;
+/** So long a start waits to be listening. */
+const FIRST_ANSWER_MS = 3_000;
 const CLOSE_TIMEOUT_S = 2;
 
 const notifyStatement = statement<'replica'>('ring-doorbell', sql`select pg_notify('stint_bell', ${param('replica')}::text)`);
@@ -57,7 +60,8 @@ export function createDoorbell(url: string, database: Database): Doorbell {
       }, RING_GAP_MS);
     },
     listen: async (told) => {
-      await listen(told);
+      // A database that says nothing keeps nobody from serving: the log is looked at in any case, and listening is tried again.
+      await Promise.race([listen(told), pause(FIRST_ANSWER_MS, undefined, { ref: false })]);
       testing = setInterval(() => {
         if (!heard) listen(told).catch(() => undefined);
         heard = false;

@@ -21,14 +21,14 @@ export interface Holding {
   readonly level: Level;
 }
 
-/** Without the connections of its pools, which open as they are needed and stay: a socket and a timer each. */
+/** Without the connections of its pools, which open as they are needed and stay: a socket each. */
 export async function holdingOf(service: MeasuredService, database: TestDatabase): Promise<Holding> {
   const connections = await connectionsOf(database);
   const pools = countOf(connections);
   const busy = countOf(connections.filter(({ state }) => state !== 'idle'));
   const level = await service.measure();
   const { TCPSocketWrap = 0, Timeout = 0 } = level.handles;
-  return { sockets: TCPSocketWrap - pools, timers: Timeout - pools, busy, bytes: level.heapBytes + level.externalBytes, level };
+  return { sockets: TCPSocketWrap - pools, timers: Timeout, busy, bytes: level.heapBytes + level.externalBytes, level };
 }
 
 /**

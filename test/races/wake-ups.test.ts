@@ -34,7 +34,7 @@ describe('a ring', () => {
     const nothing = () => undefined;
     let ring: () => void = nothing;
     const hub = new EventHub({
-      journal: { head: () => journal.head(), read, expectRetained: () => journal.expectRetained() },
+      journal: { head: () => journal.head(), read, expectRetained: (position) => journal.expectRetained(position) },
       doorbell: { ring: nothing, close: () => Promise.resolve(), listen: async (told) => void (ring = told.onRing) },
       onEvents: nothing,
       onBegin: nothing,

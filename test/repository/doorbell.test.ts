@@ -2,15 +2,36 @@ import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { createDoorbell } from '../../src/repository/doorbell.ts';
 import { Database } from '../../src/repository/database.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { startWireProxy } from '../support/wire-proxy.ts';
 
 /** Shorter than the time after which a bell tests its own hearing. */
 const SOON_MS = 4_000;
+
+/** Longer than a bell waits for its first answer, and tests its hearing. */
+const LATER_MS = 25_000;
 
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createDatabase();
 });
 afterAll(() => database.drop());
+
+it('that gets no answer keeps nobody from serving, and listens once there is one', { timeout: 2 * LATER_MS }, async () => {
+  const proxy = await startWireProxy(database.url);
+  const pool = new Database({ url: database.url, connections: 1, applicationName: 'stint test', settings: 'hot' });
+  const bell = createDoorbell(proxy.url, pool);
+  onTestFinished(async () => {
+    await bell.close();
+    await pool.close();
+    await proxy.close();
+  });
+  proxy.silence(() => true);
+  let rings = 0;
+  await bell.listen({ onRing: () => (rings += 1), onQueues: () => undefined });
+  expect(rings).toBe(0);
+  proxy.silence(() => false);
+  await vi.waitFor(() => expect(rings).toBe(1), { timeout: LATER_MS });
+});
 
 it('whose listening session was ended has its replica look, though nobody rings: what was told meanwhile is lost', async () => {
   const pool = new Database({ url: database.url, connections: 1, applicationName: 'stint test', settings: 'hot' });
