@@ -13,7 +13,7 @@ import { openTransaction } from './open-transaction.ts';
 const REPLICAS = 3;
 /** More sessions than the machine has cores, so that they queue at a gate and find its row changed when they come to it. */
 const LANES = 12;
-const RUNS = 15;
+const RUNS = 8;
 
 let stage: Stage;
 let queue: Queue;
