@@ -3,25 +3,21 @@
 //   npm run idle -- [--jobs 1000000] [--seconds 60]
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
-import postgres from 'postgres';
+import type { Sql } from 'postgres';
 import { cpuSecondsOf } from '../cpu.ts';
-import { PostgresServer } from '../../test/support/postgres-server.ts';
-import { Replica } from '../../test/support/replicas.ts';
-import { buildService } from '../../test/support/service-process.ts';
+import { alone, type Alone } from './alone.ts';
 
 const { values } = parseArgs({ options: { jobs: { type: 'string', default: '1000000' }, seconds: { type: 'string', default: '60' } } });
 const [jobs, seconds] = [Number(values.jobs), Number(values.seconds)];
 /** Autovacuum finishes with what was filled in. */
 const SETTLE_MS = 20_000;
 
-buildService();
-const server = await PostgresServer.create();
-const replica = await Replica.start(server.url);
-const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
-try {
-  await fill();
+await alone(measure);
+
+async function measure({ replica, sql }: Alone): Promise<void> {
+  await fill(sql);
   await pause(SETTLE_MS);
-  const { postmaster } = await postmasterOf();
+  const postmaster = await postmasterOf(sql);
   const before = { service: cpuSecondsOf(replica.pid), postgres: cpuSecondsOf(postmaster) };
   await pause(seconds * 1_000);
   const service = cpuSecondsOf(replica.pid) - before.service;
@@ -30,14 +26,10 @@ try {
   console.log(
     JSON.stringify({ jobs, seconds, service: percent(service), postgres: percent(database), together: percent(service + database) }),
   );
-} finally {
-  await sql.end();
-  await replica.close();
-  await server.remove();
 }
 
 /** Scheduled jobs that are due in a year, a tenth of them with a timeout. */
-async function fill(): Promise<void> {
+async function fill(sql: Sql): Promise<void> {
   await sql`insert into stint.queue (shard, namespace, name) values (0, 'default', 'idle')`;
   await sql`
     insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed, life_until)
@@ -48,7 +40,7 @@ async function fill(): Promise<void> {
 }
 
 /** The process that all sessions of the server are below. */
-async function postmasterOf(): Promise<{ readonly postmaster: number }> {
+async function postmasterOf(sql: Sql): Promise<number> {
   const [row] = await sql<{ pidfile: string }[]>`select pg_read_file('postmaster.pid') as pidfile`;
-  return { postmaster: Number(row?.pidfile.split('\n')[0]) };
+  return Number(row?.pidfile.split('\n')[0]);
 }

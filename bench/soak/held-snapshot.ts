@@ -7,13 +7,11 @@
 import { loadavg } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import postgres, { type Sql } from 'postgres';
+import type { Sql } from 'postgres';
 import { connect } from '../../test/contract/stint.ts';
-import { PostgresServer } from '../../test/support/postgres-server.ts';
-import { Replica } from '../../test/support/replicas.ts';
-import { buildService } from '../../test/support/service-process.ts';
 import { grpcRoute } from '../grpc-route.ts';
 import { quantile } from '../statistics.ts';
+import { alone, type Alone } from './alone.ts';
 import { Cycles } from './cycles.ts';
 
 const { values } = parseArgs({
@@ -46,48 +44,34 @@ interface Window {
   readonly dead: Readonly<Record<string, number>>;
 }
 
-const ending = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort());
+await alone(run);
 
-buildService();
-const server = await PostgresServer.create();
-const replica = await Replica.start(server.url);
-const sql = postgres(server.url, { max: 2, onnotice: () => undefined });
-try {
-  await run();
-} finally {
-  ending.abort();
-  await sql.end({ timeout: 5 });
-  await replica.close();
-  await server.remove();
-}
-
-async function run(): Promise<void> {
-  if (values.bounded) await bound();
+async function run({ replica, sql, ending, end }: Alone): Promise<void> {
+  if (values.bounded) await bound(replica.address);
   const route = await grpcRoute({ target: replica.address, queue: QUEUE, batch, keys: { fairness: 0, concurrency: 0 } });
   for (let laid = 0; laid < backlog; laid += batch) await route.enqueue();
-  const cycles = new Cycles(route, callers, ending.signal);
+  const cycles = new Cycles(route, callers, ending);
   await pause(WARM_UP_MS);
   const holder = values.free ? null : await holdSnapshot(sql);
   const windows: Window[] = [];
   cycles.take();
-  for (let at = 0; at < seconds && !ending.signal.aborted; at += windowSeconds) {
-    await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending.signal }).catch(() => undefined), cycles.ended]);
-    windows.push(await look(cycles, at + windowSeconds));
+  for (let at = 0; at < seconds && !ending.aborted; at += windowSeconds) {
+    await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending }).catch(() => undefined), cycles.ended]);
+    windows.push(await look(sql, cycles, at + windowSeconds));
     console.error(JSON.stringify(windows.at(-1)));
   }
   await holder?.();
   cycles.take();
   await pause(windowSeconds * 1_000);
-  const released = await look(cycles, seconds + windowSeconds);
-  ending.abort();
+  const released = await look(sql, cycles, seconds + windowSeconds);
+  end();
   await cycles.ended;
   await route.close();
   report(windows, released);
 }
 
-async function bound(): Promise<void> {
-  const stint = connect(replica.address);
+async function bound(address: string): Promise<void> {
+  const stint = connect(address);
   await stint.putQueue({ queue: { name: QUEUE, maxInFlight: BOUND, maxQueued: BOUND }, updateMask: ['max_in_flight', 'max_queued'] });
   stint.close();
 }
@@ -103,7 +87,7 @@ async function holdSnapshot(sql: Sql): Promise<() => Promise<void>> {
   };
 }
 
-async function look(cycles: Cycles, at: number): Promise<Window> {
+async function look(sql: Sql, cycles: Cycles, at: number): Promise<Window> {
   const { jobs, claimsMs } = cycles.take();
   const tables = await sql<{ name: string; dead: number }[]>`
     select relname as name, n_dead_tup::float8 as dead from pg_stat_user_tables

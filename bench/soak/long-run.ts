@@ -6,14 +6,12 @@
 import { loadavg } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import postgres from 'postgres';
+import type { Sql } from 'postgres';
 import { durationOfMs } from '../../examples/duration.ts';
 import { connect } from '../../test/contract/stint.ts';
-import { PostgresServer } from '../../test/support/postgres-server.ts';
-import { Replica } from '../../test/support/replicas.ts';
-import { buildService } from '../../test/support/service-process.ts';
 import { grpcRoute } from '../grpc-route.ts';
 import { quantile } from '../statistics.ts';
+import { alone, type Alone } from './alone.ts';
 import { Cycles } from './cycles.ts';
 import { violationsIn } from './soundness.ts';
 
@@ -49,36 +47,22 @@ interface Window {
   readonly sizes: Readonly<Record<string, readonly [table: number, indexes: number]>>;
 }
 
-const ending = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort());
+await alone(run);
 
-buildService();
-const server = await PostgresServer.create();
-const replica = await Replica.start(server.url);
-const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
-try {
-  await run();
-} finally {
-  ending.abort();
-  await sql.end({ timeout: 5 });
-  await replica.close();
-  await server.remove();
-}
-
-async function run(): Promise<void> {
+async function run({ replica, sql, ending, end }: Alone): Promise<void> {
   const stint = connect(replica.address);
   await stint.putQueue({ queue: { name: QUEUE, retention: durationOfMs(retention * 1_000) }, updateMask: ['retention'] });
   const route = await grpcRoute({ target: replica.address, queue: QUEUE, batch, keys: { fairness: 0, concurrency: 0 } });
   for (let laid = 0; laid < backlog; laid += batch) await route.enqueue();
-  const cycles = new Cycles(route, callers, ending.signal);
+  const cycles = new Cycles(route, callers, ending);
   const windows: Window[] = [];
-  for (let done = 0; done < jobs && !ending.signal.aborted;) {
-    const { jobs: more, ...window } = await nextWindow(cycles, windows.length);
+  for (let done = 0; done < jobs && !ending.aborted;) {
+    const { jobs: more, ...window } = await nextWindow(sql, cycles, ending, windows.length);
     done += more;
     windows.push({ ...window, millionJobs: rounded(done / 1e6), jobsPerSecond: Math.round(more / windowSeconds) });
     console.error(JSON.stringify(windows.at(-1)));
   }
-  ending.abort();
+  end();
   await cycles.ended;
   await route.close();
   stint.close();
@@ -86,8 +70,8 @@ async function run(): Promise<void> {
   report(windows, findings);
 }
 
-async function nextWindow(cycles: Cycles, number: number) {
-  await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending.signal }).catch(() => undefined), cycles.ended]);
+async function nextWindow(sql: Sql, cycles: Cycles, ending: AbortSignal, number: number) {
+  await Promise.race([pause(windowSeconds * 1_000, undefined, { signal: ending }).catch(() => undefined), cycles.ended]);
   const { jobs, claimsMs } = cycles.take();
   return {
     jobs,
@@ -95,12 +79,12 @@ async function nextWindow(cycles: Cycles, number: number) {
     claimP50Ms: rounded(quantile(claimsMs, 0.5)),
     claimP99Ms: rounded(quantile(claimsMs, 0.99)),
     load: loadavg()[0] ?? Number.NaN,
-    sizes: await sizes(),
+    sizes: await sizes(sql),
   };
 }
 
 /** Of the tables that are larger than a page or two. */
-async function sizes(): Promise<Window['sizes']> {
+async function sizes(sql: Sql): Promise<Window['sizes']> {
   const rows = await sql<{ name: string; heap: number; indexes: number }[]>`
     select coalesce(parent.relname, t.relname) as name, sum(pg_table_size(t.relid))::float8 / 1048576 as heap,
            sum(pg_indexes_size(t.relid))::float8 / 1048576 as indexes

@@ -6,7 +6,7 @@ import { Model } from './model.ts';
 import { openGate } from './real.ts';
 import { startSystem, type System } from './system.ts';
 
-/** 200 in `npm test`; CI asks for 1,000. */
+/** CI asks for 1,000. */
 const RUNS = Number(process.env['STINT_MODEL_RUNS'] ?? 60);
 const MAX_COMMANDS = 25;
 const RUNS_BETWEEN_CLEARINGS = 25;

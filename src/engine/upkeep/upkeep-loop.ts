@@ -5,12 +5,15 @@ export const LOOK_INTERVAL_MS = 1_000;
 /** Rounds of a failing database are this far apart. */
 const FAILURE_INTERVAL_MS = 1_000;
 
-interface Round {
+export interface Round {
   /** True when another one is wanted at once. */
   readonly more: boolean;
   readonly nextDueAt: Micros | null;
   readonly databaseTime: Micros;
 }
+
+/** What a round tells that comes in its time, and for nothing that is due. */
+export const untimed = (more: boolean): Round => ({ more, nextDueAt: null, databaseTime: 0 });
 
 export interface UpkeepLoopParts<R extends Round> {
   readonly round: () => Promise<R>;

@@ -1,8 +1,7 @@
-import type { Micros } from '../../domain/job.ts';
 import type { UpkeepCounts } from '../engine.ts';
 import type { Rounds, UpkeepDue, UpkeepRound } from '../ports/upkeep.ts';
-import { FairSweeper } from './fair-sweep.ts';
-import { LOOK_INTERVAL_MS, untilDueMs, UpkeepLoop } from './upkeep-loop.ts';
+import { fairSweeper, SWEEP_INTERVAL_MS } from './fair-sweep.ts';
+import { LOOK_INTERVAL_MS, type Round, untilDueMs, untimed, UpkeepLoop } from './upkeep-loop.ts';
 
 /** Partitions are made days ahead; looked after so often. */
 const PARTITION_INTERVAL_MS = 3_600_000;
@@ -29,9 +28,9 @@ export class Upkeep {
   readonly #expire: UpkeepLoop<UpkeepRound>;
   readonly #timeOut: UpkeepLoop<UpkeepRound>;
   readonly #unblock: UpkeepLoop<UpkeepRound>;
-  readonly #fair: FairSweeper;
+  readonly #fair: UpkeepLoop<Round>;
   readonly #prune: UpkeepLoop<UpkeepRound>;
-  readonly #lean: UpkeepLoop<{ readonly more: false; readonly nextDueAt: null; readonly databaseTime: Micros }>;
+  readonly #lean: UpkeepLoop<Round>;
   readonly #fold: UpkeepLoop<UpkeepRound>;
   #partitions: NodeJS.Timeout | null = null;
 
@@ -51,7 +50,7 @@ export class Upkeep {
     this.#lean = new UpkeepLoop({
       round: async () => {
         await parts.repository.keepLean();
-        return { more: false, nextDueAt: null, databaseTime: 0 };
+        return untimed(false);
       },
       onRound: () => undefined,
       onFailure: (error) => parts.onFailure('keep tables lean', error),
@@ -61,7 +60,7 @@ export class Upkeep {
     this.#expire = loop('end leases', parts.repository.expireLeases);
     this.#timeOut = loop('time out waiting jobs', parts.repository.timeOut);
     this.#unblock = loop('unblock jobs', parts.repository.unblock);
-    this.#fair = new FairSweeper({ repository: parts.repository, onFailure: (error) => parts.onFailure('forget fairness keys', error) });
+    this.#fair = fairSweeper({ repository: parts.repository, onFailure: (error) => parts.onFailure('forget fairness keys', error) });
     this.#prune = new UpkeepLoop({
       ...{ round: parts.repository.pruneExpired, onRound: parts.onRound, idleMs: PRUNE_INTERVAL_MS },
       onFailure: (error) => parts.onFailure('prune', error),
@@ -80,7 +79,7 @@ export class Upkeep {
     for (const round of this.#rounds()) round.start(Number.POSITIVE_INFINITY);
     this.#prune.start(Number.POSITIVE_INFINITY);
     this.#look.start(0);
-    this.#fair.start();
+    this.#fair.start(SWEEP_INTERVAL_MS);
     this.#lean.start(LOOK_INTERVAL_MS);
   }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FairPlace, FairSweep } from '../../../src/engine/ports/upkeep.ts';
-import { FairSweeper, SWEEP_INTERVAL_MS } from '../../../src/engine/upkeep/fair-sweep.ts';
+import { fairSweeper, SWEEP_INTERVAL_MS } from '../../../src/engine/upkeep/fair-sweep.ts';
 import { settled } from '../lane.ts';
 
 const place = (queueId: number): FairPlace => ({ queueId, rank: 0n, key: 'k' });
@@ -8,7 +8,7 @@ const place = (queueId: number): FairPlace => ({ queueId, rank: 0n, key: 'k' });
 function sweeperOf(answers: readonly (FairSweep | Error)[]) {
   const asked: (FairPlace | null)[] = [];
   const failures: unknown[] = [];
-  const sweeper = new FairSweeper({
+  const sweeper = fairSweeper({
     repository: {
       sweepFairKeys: async (after) => {
         const answer = answers[asked.push(after) - 1] ?? { swept: 0, next: null };
@@ -36,7 +36,7 @@ afterEach(() => {
 describe('the sweep of fairness keys', () => {
   it('looks at a page in its time, and goes on where it stopped', async () => {
     const { sweeper, asked } = sweeperOf([{ swept: 0, next: place(7) }]);
-    sweeper.start();
+    sweeper.start(SWEEP_INTERVAL_MS);
     await pass(SWEEP_INTERVAL_MS - 1);
     expect(asked).toEqual([]);
     await pass(1);
@@ -52,7 +52,7 @@ describe('the sweep of fairness keys', () => {
       { swept: 9, next: place(2) },
       { swept: 9, next: null },
     ]);
-    sweeper.start();
+    sweeper.start(SWEEP_INTERVAL_MS);
     await pass(SWEEP_INTERVAL_MS);
     await pass(0);
     await pass(0);
@@ -63,7 +63,7 @@ describe('the sweep of fairness keys', () => {
 
   it('outlives a failure, tells it, and tries the same page again', async () => {
     const { sweeper, asked, failures } = sweeperOf([{ swept: 0, next: place(1) }, new Error('away')]);
-    sweeper.start();
+    sweeper.start(SWEEP_INTERVAL_MS);
     for (let round = 0; round < 3; round += 1) await pass(SWEEP_INTERVAL_MS);
     expect(asked).toEqual([null, place(1), place(1)]);
     expect(failures).toEqual([new Error('away')]);
@@ -72,7 +72,7 @@ describe('the sweep of fairness keys', () => {
 
   it('ends with stop', async () => {
     const { sweeper, asked } = sweeperOf([]);
-    sweeper.start();
+    sweeper.start(SWEEP_INTERVAL_MS);
     await sweeper.stop();
     await pass(SWEEP_INTERVAL_MS * 3);
     expect(asked).toEqual([]);
