@@ -11,27 +11,44 @@ const LEAST = sql`(-9223372036854775808)::bigint`;
 const GREATEST = sql`9223372036854775807::bigint`;
 
 /**
- * CTE `spans`: the stretches of `ready` to read for each queue of `open` that may give some (`queue_id`, `most`), from (`from_rank`,
- * `from_ord`) to before (`to_rank`, `to_ord`). One of each queue where there are no floors; with them one from each floor to the next rank
- * that has one, and one for each position below a floor at which rows `r` are out of order and meet `condition`.
+ * CTE `spans`: the stretches of `ready` to read for each queue of `open` that may give some (`queue_id`, `most`): whole ranks, from `low` to
+ * `high`, or of one rank, `at_rank`, the positions from `from_ord` to `to_ord`; what does not apply is null. One of each queue where there are no
+ * floors; with them the ranks between two floors, what lies above a floor in its rank, and each position below it at which rows `r` are
+ * out of order and meet `condition`.
  */
 export const spans = (condition: SQL): SQL => sql`spans as materialized (
   select t.queue_id, t.most, s.* from open t cross join lateral (
-    select e.rank as from_rank, e.ord as from_ord, coalesce(lead(e.rank) over (order by e.rank), ${GREATEST}) as to_rank, ${LEAST} as to_ord
-      from (select ${LEAST} as rank, ${LEAST} as ord
-        union all select f.rank, f.ord from stint.floor f where f.shard = ${shard} and f.queue_id = t.queue_id) e
+    select e.low, coalesce(lead(e.rank) over (order by e.low) - 1, ${GREATEST}) as high, null::bigint as at_rank, null::bigint as from_ord, null::bigint as to_ord
+      from (select ${LEAST} as low, null::bigint as rank
+        union all select f.rank + 1, f.rank from stint.floor f where f.shard = ${shard} and f.queue_id = t.queue_id) e
     union all
-    select distinct b.rank, b.ord, b.rank, b.ord + 1 from stint.floor f cross join lateral (
+    select null, null, f.rank, f.ord, ${GREATEST} from stint.floor f where f.shard = ${shard} and f.queue_id = t.queue_id
+    union all
+    select distinct null::bigint, null::bigint, b.rank, b.ord, b.ord from stint.floor f cross join lateral (
         select r.rank, r.ord from stint.ready r
          where r.shard = ${shard} and r.queue_id = t.queue_id and r.out_of_order and r.rank = f.rank and r.ord < f.ord and ${condition}
          order by r.ord limit t.most) b
      where f.shard = ${shard} and f.queue_id = t.queue_id) s
    where t.most > 0)`;
 
-/** The columns of a span. */
-export const spanColumns = (alias: SQL): SQL =>
-  sql`${alias}.queue_id, ${alias}.from_rank, ${alias}.from_ord, ${alias}.to_rank, ${alias}.to_ord`;
+/** The columns of a stretch. */
+export const stretchColumns = (alias: SQL): SQL => sql`${alias}.low, ${alias}.high, ${alias}.at_rank, ${alias}.from_ord, ${alias}.to_ord`;
 
-/** A row `r` lies in a span. */
-export const inSpan = (alias: SQL): SQL => sql`r.shard = ${shard} and r.queue_id = ${alias}.queue_id
-  and (r.rank, r.ord) >= (${alias}.from_rank, ${alias}.from_ord) and (r.rank, r.ord) < (${alias}.to_rank, ${alias}.to_ord)`;
+/** A stretch of all there is. */
+export const everyRank = sql`${LEAST} as low, ${GREATEST} as high, null::bigint as at_rank, null::bigint as from_ord, null::bigint as to_ord`;
+
+/**
+ * Whether a row `r` lies in a stretch: two conditions, for ranks and for a part of one. A scan by that which does not apply ends at once,
+ * for it compares with null. Before version 18 Postgres does not end a scan by the second column of `(rank, ord) < (…)`.
+ */
+export const inStretch = (alias: SQL): readonly SQL[] => [
+  sql`r.rank >= ${alias}.low and r.rank <= ${alias}.high`,
+  sql`r.rank = ${alias}.at_rank and r.ord >= ${alias}.from_ord and r.ord <= ${alias}.to_ord`,
+];
+
+/** The stretches of `places` up to the position of `bar` (`rank`, `ord`), with further `columns` of theirs. */
+export const upTo = (places: SQL, bar: SQL, columns: SQL): SQL => sql`
+  select ${columns}, p.low, least(p.high, b.rank - 1) as high, p.at_rank, p.from_ord, case when p.at_rank = b.rank then least(p.to_ord, b.ord) else p.to_ord end as to_ord
+    from ${places} p cross join ${bar} b where p.at_rank is null or p.at_rank <= b.rank
+  union all
+  select ${columns}, null, null, b.rank, ${LEAST}, b.ord from ${places} p cross join ${bar} b where b.rank >= p.low and b.rank <= p.high`;

@@ -2,16 +2,19 @@
 import type { Sql } from 'postgres';
 import { expect } from 'vitest';
 import type { Failure, JobId } from '../../src/domain/job.ts';
+import type { LeaseToken } from '../../src/domain/lease.ts';
 import type { Queue, RateLimit } from '../../src/domain/queue.ts';
 import type { ClaimedJob, Repository } from '../../src/engine/ports/repository.ts';
 import { StoreError } from '../../src/engine/ports/store-error.ts';
 import { slot, type Stage, tokenOf } from '../engine/stage.ts';
 
+type Settling = 'ack' | 'fail' | 'fail_for_good' | 'release' | 'release_later' | 'suspend';
+
 /** What one does next; with those that a lane holds, and those that it has ended or put aside. */
 export type Deed =
   | { readonly kind: 'enqueue' | 'enqueue_later'; readonly count: number }
   | { readonly kind: 'claim'; readonly count: number; readonly start: boolean }
-  | { readonly kind: 'ack' | 'fail' | 'fail_for_good' | 'release' | 'release_later' | 'suspend' }
+  | { readonly kind: Settling }
   | { readonly kind: 'resume' | 'cancel' | 'retry' | 'sweep' };
 
 const BROKEN: Failure = { code: 'broken', message: '', details: new Uint8Array(), kind: 'TERMINAL' };
@@ -107,19 +110,25 @@ export class Lane {
     this.#held.push(...jobs.flat());
   }
 
-  async #settle(kind: 'ack' | 'fail' | 'fail_for_good' | 'release' | 'release_later' | 'suspend'): Promise<unknown> {
-    const held = this.#held.splice(0, 2);
-    const items = held.map((one) => ({ token: tokenOf(one) }));
+  /** What it settles it lets go of only then: a race that was lost is run again on the same. */
+  async #settle(kind: Settling): Promise<void> {
+    const held = this.#held.slice(0, 2);
+    await this.#settleThese(
+      kind,
+      held.map((one) => ({ token: tokenOf(one) })),
+    );
+    this.#held.splice(0, held.length);
+    if (kind === 'suspend') this.#suspended.push(...held.map(({ job }) => job.jobId));
+  }
+
+  async #settleThese(kind: Settling, items: readonly { readonly token: LeaseToken }[]): Promise<unknown> {
     if (kind === 'release' || kind === 'release_later')
       return await this.#repository.releaseMany(items.map((item) => ({ ...item, delayMs: kind === 'release' ? 0 : SOON_MS })));
     // What was not started cannot be settled otherwise.
     await this.#repository.startMany(items);
     if (kind === 'ack')
       return await this.#repository.ackMany(items.map((item) => ({ ...item, result: new Uint8Array(), contentType: '' })));
-    if (kind === 'suspend') {
-      this.#suspended.push(...held.map(({ job }) => job.jobId));
-      return await this.#repository.suspendMany(items.map((item) => ({ ...item, checkpoint: null, reason: '' })));
-    }
+    if (kind === 'suspend') return await this.#repository.suspendMany(items.map((item) => ({ ...item, checkpoint: null, reason: '' })));
     const failure = { ...BROKEN, kind: kind === 'fail' ? 'RETRYABLE' : 'TERMINAL' } as const;
     return await this.#repository.failMany(items.map((item) => ({ ...item, failure, retryAfterMs: SOON_MS, jitterFactor: 1 })));
   }

@@ -65,6 +65,8 @@ describe('each hot statement', () => {
   let queue: Queue;
   /** Nothing is in it: a claim looks for it in each of its spans. */
   let empty: Queue;
+  /** All that is in it comes after what is in the first. */
+  let behind: Queue;
   const mint = new JobIdMint();
   /** What the statements cost with few rows, by name: what they may cost with many. */
   let few: ReadonlyMap<string, Explained>;
@@ -73,13 +75,14 @@ describe('each hot statement', () => {
     database = await createDatabase();
     const { run, close } = await explaining(database.url);
     await openEpoch(run);
-    const [made, other] = await createQueues(
+    const [made, other, last] = await createQueues(
       run,
-      ['q', 'empty'].map((name) => ({ namespace: 'default', name })),
+      ['q', 'empty', 'behind'].map((name) => ({ namespace: 'default', name })),
     );
-    if (made === undefined || other === undefined) throw new Error('no queue');
+    if (made === undefined || other === undefined || last === undefined) throw new Error('no queue');
     queue = made;
     empty = other;
+    behind = last;
     await database.sql`
       insert into stint.floor (shard, queue_id, rank, ord, mark, mark_xid)
       select 0, id, 0, 1, 1, '1' from stint.queue where id in (${queue.id}, ${empty.id})`;
@@ -107,6 +110,7 @@ describe('each hot statement', () => {
     if (one === undefined || two === undefined || three === undefined || four === undefined) throw new Error('nothing to claim');
     await claimTen(run, [queue, empty], null);
     await claimTen(run, [empty], null);
+    await claimTen(run, [queue, behind], null);
     await leasesOfRequest(run, null, 'default', 'w', 'r1');
     await heartbeatMany(run, null, [held(one), held(two)]);
     await startMany(run, null, [held(one)]);
@@ -176,13 +180,13 @@ describe('each hot statement', () => {
   });
 
   it('reads no table from end to end, with few rows', async () => {
-    await fill(database, queue, FEW);
+    await fill(database, queue, FEW, behind);
     few = await everyStatement();
     expectIndexed(few);
   });
 
   it(`reads no more with ${MANY} ready jobs, and as many scheduled beside them, than with ${FEW}`, { timeout: 240_000 }, async () => {
-    await fill(database, queue, MANY);
+    await fill(database, queue, MANY, behind);
     await database.sql.unsafe('vacuum analyze');
     const many = await everyStatement();
     expectIndexed(many);
@@ -229,8 +233,8 @@ function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
   for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);
 }
 
-/** So many READY jobs with their records, as many deferred ones that are due in a year, and a tenth as many in flight. */
-async function fill({ sql }: TestDatabase, { id }: Queue, count: number): Promise<void> {
+/** So many READY jobs with their records, as many deferred ones that are due in a year, and a tenth as many in flight; a tenth behind them. */
+async function fill({ sql }: TestDatabase, { id }: Queue, count: number, behind: Queue): Promise<void> {
   await sql`
     with j as (
       insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, created_at, digest, content_type, headers, labels, payload)
@@ -240,6 +244,10 @@ async function fill({ sql }: TestDatabase, { id }: Queue, count: number): Promis
       returning queue_id, rank, ord, id)
     insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed)
     select 0, queue_id, rank, ord, id, 0, 0, 1, 1, 0, 600, false from j`;
+  await sql`
+    insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed, out_of_order)
+    select 0, ${behind.id}, 0, nextval('stint.job_ord'), gen_random_uuid(), 0, 0, 1, 1, 0, 600, false, false
+      from generate_series(1, ${Math.ceil(count / 10)}::int)`;
   await sql`
     insert into stint.deferred (shard, job, due_at, kind, queue_id, rank, attempt, fence, life, seq, releases, size, checkpointed)
     select 0, gen_random_uuid(), now() + interval '1 year' + g * interval '1 second', 1, ${id}, 0, 0, 0, 1, 1, 0, 600, false

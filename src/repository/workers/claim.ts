@@ -24,7 +24,18 @@ import { claimedSlots } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
 import { carried } from '../tokens.ts';
 import { cappedIn, chosenSlot, heldByWorkers, isHeldByWorker, roomOfWorker, wantedByChosen } from '../worker-bounds.ts';
-import { type Backlog, byType, ROOM_BYTES, shareOfAny, shareOfEach, shareOfMany, shareOfOne, wholeQueues } from './claim-share.ts';
+import {
+  type Backlog,
+  byType,
+  dispatchOrder,
+  locked,
+  ROOM_BYTES,
+  shareOfAny,
+  shareOfEach,
+  shareOfMany,
+  shareOfOne,
+  wholeQueues,
+} from './claim-share.ts';
 
 /**
  * What limits each queue, whoever asks. Gates are locked first, so a bound is never passed; what lies behind it is not read. The namespace of
@@ -59,12 +70,9 @@ const wanted = sql`wanted as materialized (
 function claimText(backlog: Backlog, share: SQL): SQL {
   return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${heldByWorkers}, ${limitedQueues(backlog.limiters)},
   ${chosenSlot(backlog.oneJob)}, ${wanted}, ${openQueues}, ${backlog.spans} ${share},
-  picked as materialized (
-    select x.* from share t cross join lateral (
-      select r.ctid as tid, r.rank, r.ord, r.job, r.size from stint.ready r
-       where ${backlog.ofPlace} order by ${backlog.order(sql`r`)} limit t.lim for update skip locked) x),
+  picked as materialized (${locked(backlog)}),
   fitting as materialized (
-    select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked p window o as (order by ${backlog.order(sql`p`)})) w
+    select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked p window o as (order by ${dispatchOrder(sql`p`)})) w
      where total - size < ${ROOM_BYTES} and place <= (select n from wanted)),
   taken as (
     delete from stint.ready where shard = ${shard} and ctid = any(array(select tid from fitting)) returning *),
