@@ -37,13 +37,20 @@ export const stretchColumns = (alias: SQL): SQL => sql`${alias}.low, ${alias}.hi
 /** A stretch of all there is. */
 export const everyRank = sql`${LEAST} as low, ${GREATEST} as high, null::bigint as at_rank, null::bigint as from_ord, null::bigint as to_ord`;
 
-/**
- * Whether a row `r` lies in a stretch: two conditions, for ranks and for a part of one. A scan by that which does not apply ends at once,
- * for it compares with null. Before version 18 Postgres does not end a scan by the second column of `(rank, ord) < (…)`.
- */
-export const inStretch = (alias: SQL): readonly SQL[] => [
-  sql`r.rank >= ${alias}.low and r.rank <= ${alias}.high`,
-  sql`r.rank = ${alias}.at_rank and r.ord >= ${alias}.from_ord and r.ord <= ${alias}.to_ord`,
+/** How a row `r` lies in a stretch of a kind. */
+interface InStretch {
+  /** Whether the stretch is of this kind. */
+  readonly applies: SQL;
+  readonly holds: SQL;
+}
+
+/** Before version 18 Postgres does not end a scan by the second column of `(rank, ord) < (…)`: each kind has bounds that end it. */
+export const inStretch = (alias: SQL): readonly InStretch[] => [
+  { applies: sql`${alias}.at_rank is null`, holds: sql`r.rank >= ${alias}.low and r.rank <= ${alias}.high` },
+  {
+    applies: sql`${alias}.at_rank is not null`,
+    holds: sql`r.rank = ${alias}.at_rank and r.ord >= ${alias}.from_ord and r.ord <= ${alias}.to_ord`,
+  },
 ];
 
 /** The stretches of `places` up to the position of `bar` (`rank`, `ord`), with further `columns` of theirs. */

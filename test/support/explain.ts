@@ -8,7 +8,7 @@ export interface Explained {
   readonly scanned: readonly string[];
   /** Shared buffers the statement touched. */
   readonly buffers: number;
-  /** The reads that touched most of them, a line each. */
+  /** The reads and writes that touched most of them, a line each. */
   readonly heaviest: readonly string[];
 }
 
@@ -65,9 +65,9 @@ function explainedOf(told: unknown): Explained {
       .filter((node) => node['Node Type'] === 'Seq Scan' && (node['Actual Loops'] ?? 0) > 0)
       .map((node) => node['Relation Name'] ?? ''),
     heaviest: nodesOf(Plan)
-      .filter((node) => node['Relation Name'] !== undefined && node['Node Type'] !== 'ModifyTable')
+      .filter((node) => node['Relation Name'] !== undefined)
       .toSorted((a, b) => buffersOf(b) - buffersOf(a))
-      .slice(0, 3)
+      .slice(0, 5)
       .map(readOf),
   };
 }

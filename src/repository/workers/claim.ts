@@ -69,7 +69,7 @@ const wanted = sql`wanted as materialized (
 
 function claimText(backlog: Backlog, share: SQL): SQL {
   return sql`with ${lockedGates(sql`${param('queueIds')}::int[]`)}, ${clockBehindGates}, ${heldByWorkers}, ${limitedQueues(backlog.limiters)},
-  ${chosenSlot(backlog.oneJob)}, ${wanted}, ${openQueues}, ${backlog.spans} ${share},
+  ${chosenSlot(backlog.oneJob)}, ${wanted}, ${openQueues}, ${backlog.spans}, ${share},
   picked as materialized (${locked(backlog)}),
   fitting as materialized (
     select tid from (select tid, size, sum(size) over o as total, row_number() over o as place from picked p window o as (order by ${dispatchOrder(sql`p`)})) w
