@@ -25,8 +25,8 @@ interface PlanNode {
 }
 
 /**
- * Runs statements as the hot pool does (prepared, generic plan, its settings), each twice: explained and undone, then for
- * good. `plans` has the last plan of each by name.
+ * Runs statements as the hot pool does (prepared, generic plan, its settings), each three times: explained and undone
+ * twice, then for good. `plans` has the last plan of each by name.
  */
 export async function explaining(url: string): Promise<{ run: Run; plans: ReadonlyMap<string, Explained>; close: () => Promise<void> }> {
   const sql = postgres(url, {
@@ -40,12 +40,17 @@ export async function explaining(url: string): Promise<{ run: Run; plans: Readon
   const run: Run = async (statement, values) => {
     const bound = bind(statement, values);
     await sql.unsafe(`prepare explained as ${statement.text}`);
-    await sql.unsafe('begin');
     const arguments_ = bound.length === 0 ? '' : `(${bound.map(literal).join(', ')})`;
-    const [row] = await sql.unsafe<Row[]>(`explain (analyze, buffers, format json) execute explained${arguments_}`);
-    await sql.unsafe('rollback');
+    const explain = async () => {
+      await sql.unsafe('begin');
+      const [row] = await sql.unsafe<Row[]>(`explain (analyze, buffers, format json) execute explained${arguments_}`);
+      await sql.unsafe('rollback');
+      return explainedOf(row?.['QUERY PLAN']);
+    };
+    // An analysis of Postgres' own that ends just now makes one of them read the catalog again.
+    const [one, other] = [await explain(), await explain()];
     await sql.unsafe('deallocate explained');
-    plans.set(statement.name, explainedOf(row?.['QUERY PLAN']));
+    plans.set(statement.name, one.buffers < other.buffers ? one : other);
     return sql.unsafe<Row[]>(statement.text, bound, { prepare: true });
   };
   return { run, plans, close: () => sql.end() };
