@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import type { Run } from './database.ts';
 import { param, shard, statement } from './statement.ts';
+import { untilUnlocked } from './until-unlocked.ts';
 
 /**
  * The next epoch of this server, unless somebody has opened it already. Its number is also at least the seconds since
@@ -23,5 +24,5 @@ const openEpochStatement = statement<'id'>(
 );
 
 export async function openEpoch(run: Run): Promise<void> {
-  await run(openEpochStatement, { id: randomUUID() });
+  await untilUnlocked(() => run(openEpochStatement, { id: randomUUID() }));
 }

@@ -8,7 +8,8 @@ import { sql, type SQL } from 'drizzle-orm';
 import { shard } from './statement.ts';
 
 const LEAST = sql`(-9223372036854775808)::bigint`;
-const GREATEST = sql`9223372036854775807::bigint`;
+/** No position and no rank is behind it. */
+export const GREATEST = sql`9223372036854775807::bigint`;
 
 /**
  * CTE `spans`: the stretches of `ready` to read for each queue of `open` that may give some (`queue_id`, `most`): whole ranks, from `low` to

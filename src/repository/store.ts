@@ -3,7 +3,6 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
-import { StoreError } from '../engine/ports/store-error.ts';
 import { nowValue } from './clock.ts';
 import { Database } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
@@ -31,21 +30,6 @@ export interface Store {
   readonly journal: Journal;
   readonly doorbell: Doorbell;
   close(): Promise<void>;
-}
-
-/** Replicas that start at once make the same rows: one waits for the other, each time for as long as a lock is waited for. */
-const PREPARE_TRIES = 20;
-
-/** Tries again what met a row that another one is about to write. */
-async function untilFree(work: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const meets = error instanceof StoreError && (error.kind === 'contended' || error.kind === 'conflict');
-      if (!meets || tries === PREPARE_TRIES) throw error;
-    }
-  }
 }
 
 /** Whoever asks while it is done waits for the same end. */
@@ -88,7 +72,7 @@ export async function openStore({
   // Neither statement needs what it makes, so this does not wait for itself.
   const prepare = oneAtATime(async () => {
     await ensurePartitions(upkeep.run, nowValue(clock));
-    await untilFree(() => openEpoch(upkeep.run));
+    await openEpoch(upkeep.run);
   });
   await prepare();
   const slow = new Database({

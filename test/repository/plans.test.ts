@@ -38,7 +38,7 @@ import { suspendMany } from '../../src/repository/workers/suspend.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { explaining, type Explained } from '../support/explain.ts';
 
-const MANY = 300_000;
+const MANY = 1_000_000;
 const FEW = 1_000;
 
 const spec: JobSpec = {

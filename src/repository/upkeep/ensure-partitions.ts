@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm';
 import type { Micros } from '../../domain/job.ts';
-import { StoreError } from '../../engine/ports/store-error.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { instant } from '../row.ts';
 import { param, statement } from '../statement.ts';
+import { untilUnlocked } from '../until-unlocked.ts';
 
 /**
  * Partitions from the oldest id a client may mint (24 h, and an hour of slack) to three days ahead. The time alone, not the
@@ -18,18 +18,8 @@ const ensurePartitionsStatement = statement<'now'>(
 
 const databaseTimeStatement = statement<'now'>('database-time', sql`with ${clock} select c.now from c`);
 
-/** Replicas that start together take turns: so often each waits for a lock (250 ms each), then it says what is wrong. */
-const MAX_TURNS = 40;
-
 export async function ensurePartitions(run: Run, now: string | null): Promise<void> {
-  for (let turn = 1; ; turn += 1) {
-    try {
-      await run(ensurePartitionsStatement, { now });
-      return;
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== 'contended' || turn === MAX_TURNS) throw error;
-    }
-  }
+  await untilUnlocked(() => run(ensurePartitionsStatement, { now }));
 }
 
 export async function databaseTime(run: Run, now: string | null): Promise<Micros> {

@@ -4,7 +4,7 @@
  */
 import { sql, type SQL } from 'drizzle-orm';
 import { LIMITS } from '../../domain/limits.ts';
-import { everyRank, inStretch, spans, stretchColumns, upTo } from '../floors.ts';
+import { everyRank, GREATEST, inStretch, spans, stretchColumns, upTo } from '../floors.ts';
 import { isOfType, SORTED } from '../sorted-queues.ts';
 import { param, shard } from '../statement.ts';
 import { inTime } from '../tokens.ts';
@@ -73,13 +73,13 @@ export const wholeQueues: Backlog = {
   ofPlace: sql`r.shard = ${shard} and r.queue_id = t.queue_id and ${inTime}`,
   waitsBehind: sql`o.ready > 0`,
   oneJob: (queueId) => sql`
-    select true from stint.ready r where r.shard = ${shard} and r.queue_id = ${queueId} and ${inTime} order by r.rank, r.ord, r.job limit 1`,
+    select true from stint.ready r where r.shard = ${shard} and r.queue_id = ${queueId} and ${inTime} order by ${dispatchOrder(sql`r`)} limit 1`,
 };
 
 const oneJobOfType = (queueId: SQL) => sql`
     select true from unnest(${param('types')}::text[]) as y(type)
      cross join lateral (
-       select true from stint.ready r where ${isOfType(queueId, sql`y.type`)} and ${inTime} order by r.rank, r.ord, r.job limit 1) found
+       select true from stint.ready r where ${isOfType(queueId, sql`y.type`)} and ${inTime} order by ${dispatchOrder(sql`r`)} limit 1) found
      limit 1`;
 
 /** By the index `ready_type`: what lies between two jobs of a type is not read. */
@@ -125,7 +125,7 @@ export function shareOfMany(backlog: Backlog): SQL {
   depth as materialized (
     select greatest(ceil(sqrt(${wanted})), ceil(2.0 * ${wanted} / greatest(1, (select count(*) from foremost))))::int as n),
   bar as materialized (
-    select coalesce(s.rank, ${LAST}) as rank, coalesce(s.ord, ${LAST}) as ord from wanted left join (
+    select coalesce(s.rank, ${GREATEST}) as rank, coalesce(s.ord, ${GREATEST}) as ord from wanted left join (
       select s.* from (${firsts(backlog, sql`foremost`, sql`t.n`, sql`least(t.most, (select n from depth))`)}) s
        order by ${dispatchOrder(sql`s`)} offset greatest(0, ${wanted} - 1) limit 1) s on true),
   near as materialized (${upTo(sql`foremost`, sql`bar`, sql`p.n, p.most, ${owner(sql`p`)}`)}),
@@ -152,6 +152,3 @@ function firsts(backlog: Backlog, source: SQL, columns: SQL, depth: SQL): SQL {
         from (${heads(backlog, source, sql`${columns}, t.most, t.queue_id as owner`, depth)}) u) v
      where v.place <= v.most`;
 }
-
-/** Behind every position. */
-const LAST = sql`9223372036854775807::bigint`;
