@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { readyMessage, reply, type Request } from './messages.ts';
+import type { SubscriberRequest } from './subscriber-messages.ts';
 
 /** A service stops its calls and connections within seconds; past this time it is ended. */
 const STOP_LIMIT_MS = 15_000;
@@ -55,7 +56,7 @@ export class BenchProcess {
     return started;
   }
 
-  ask(request: Request): Promise<unknown> {
+  ask(request: Request | SubscriberRequest): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = (this.#requests += 1);
       this.#asked.set(id, { resolve, reject });

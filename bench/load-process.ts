@@ -1,7 +1,7 @@
 /** The inside of a load process: takes requests from the bench, one after the other, until the bench is gone. */
 import { LoadRun } from './load-run.ts';
 import { numbered, type Place, type Request } from './messages.ts';
-import { type Route, turnOf } from './route.ts';
+import { paced, type Route, turnOf } from './route.ts';
 
 export type RouteOf = (place: Place) => Promise<Route>;
 
@@ -16,9 +16,9 @@ export function serveLoads(routeOf: RouteOf): void {
       case 'fill':
         return fill(routeOf, request);
       case 'start': {
-        const { load, batch, callers } = request.task;
+        const { load, batch, callers, everyMs = 0 } = request.task;
         const route = await routeOf(request.task);
-        running = { route, run: new LoadRun(callers, turnOf(load, route, batch)) };
+        running = { route, run: new LoadRun(callers, paced(turnOf(load, route, batch), everyMs)) };
         return null;
       }
       case 'mark':

@@ -2,11 +2,12 @@
 //
 //   npm run bench [-- --quick | --help | …]
 import { writeFileSync } from 'node:fs';
+import { type DeliverMeasured, deliverTable, measureDelivery } from './deliver.ts';
 import { type Entry, figuresOf, outcomesOf } from './figures.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { Meter } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
-import { setStage } from './stage.ts';
+import { setStage, type Stage } from './stage.ts';
 import { reachLines, tableOf } from './table.ts';
 
 const interrupted = new AbortController();
@@ -30,14 +31,16 @@ async function bench(options: BenchOptions): Promise<void> {
   const stage = await setStage(options);
   const meter = new Meter(stage);
   const entries: Entry[] = [];
+  const deliveries: DeliverMeasured[] = [];
   try {
     for (let round = 1; round <= options.rounds; round += 1) {
       for await (const entry of measureRound(meter, round, options)) entries.push(entry);
+      for await (const measured of deliverRound(stage, round, options)) deliveries.push(measured);
     }
   } finally {
     await stage.stop();
   }
-  report(entries, { ...machine, postgres: stage.postgresVersion }, options);
+  report({ entries, deliveries }, { ...machine, postgres: stage.postgresVersion }, options);
 }
 
 /** Each round begins elsewhere, so that no cell always follows the same one, and no variant always comes first. */
@@ -52,21 +55,47 @@ async function* measureRound(meter: Meter, round: number, { cells, seconds, roun
   }
 }
 
+/** Not rotated: the first cell tells what the load reaches alone, and others take half of that. */
+async function* deliverRound(
+  stage: Stage,
+  round: number,
+  { deliverCells, seconds, rounds }: BenchOptions,
+): AsyncGenerator<DeliverMeasured> {
+  let aloneJobsPerSecond: number | null = null;
+  for (const cell of deliverCells) {
+    const measured: DeliverMeasured = await measureDelivery({
+      stage,
+      cell,
+      round,
+      seconds,
+      aloneJobsPerSecond,
+      signal: interrupted.signal,
+    });
+    if (cell.subscribers === 0) aloneJobsPerSecond = measured.jobsPerSecond;
+    const { jobsPerSecond, deliveriesPerSecond, keptUp } = measured;
+    console.error(
+      `${round}/${rounds} ${cell.name}: ${Math.round(jobsPerSecond)} jobs/s, ${Math.round(deliveriesPerSecond)} deliveries/s, kept up ${keptUp.toFixed(2)}`,
+    );
+    yield measured;
+  }
+}
+
 function rotated<Item>(items: readonly Item[], by: number): readonly Item[] {
-  const from = (by - 1) % items.length;
+  const from = items.length === 0 ? 0 : (by - 1) % items.length;
   return [...items.slice(from), ...items.slice(0, from)];
 }
 
 /** The tables are for people, the last line for programs. */
 function report(
-  entries: readonly Entry[],
+  { entries, deliveries }: { readonly entries: readonly Entry[]; readonly deliveries: readonly DeliverMeasured[] },
   machine: Machine & { readonly postgres: string },
   { jsonFile, rounds, seconds }: BenchOptions,
 ): void {
   const figures = figuresOf(entries);
   const outcomes = outcomesOf(entries);
-  const summary = { machine, rounds, seconds, figures, outcomes };
-  console.log(`${tableOf(figures)}\n\n${reachLines(outcomes)}\n`);
+  const summary = { machine, rounds, seconds, figures, outcomes, deliveries };
+  if (figures.length > 0) console.log(`${tableOf(figures)}\n\n${reachLines(outcomes)}\n`);
+  if (deliveries.length > 0) console.log(`${deliverTable(deliveries)}\n`);
   if (jsonFile !== null) writeFileSync(jsonFile, `${JSON.stringify({ ...summary, entries }, null, 2)}\n`);
   console.log(JSON.stringify(summary));
 }

@@ -19,7 +19,13 @@ const place = {
 /** Where the work goes, and of what size. */
 export type Place = z.infer<z.ZodObject<typeof place>>;
 
-const task = z.object({ ...place, load: z.enum(LOADS), callers: z.int() });
+const task = z.object({
+  ...place,
+  load: z.enum(LOADS),
+  callers: z.int(),
+  /** A caller begins its turns so far apart, unless they take longer. Default: one after the other. */
+  everyMs: z.number().optional(),
+});
 export type Task = z.infer<typeof task>;
 
 export const request = z.discriminatedUnion('kind', [

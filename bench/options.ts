@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { cells } from './cells.ts';
+import { deliverCells } from './deliver.ts';
 
 export interface BenchOptions {
   readonly rounds: number;
@@ -7,6 +8,7 @@ export interface BenchOptions {
   readonly seconds: number;
   readonly clients: number;
   readonly cells: typeof cells;
+  readonly deliverCells: typeof deliverCells;
   readonly jsonFile: string | null;
   readonly profileFolder: string | null;
 }
@@ -40,11 +42,12 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
       seconds: Number(values.seconds ?? (values.quick ? 1 : 2.5)),
       clients: Number(values.clients),
       cells: cells.filter(({ name }) => values.only.some((part) => name.includes(part))),
+      deliverCells: deliverCells.filter(({ name }) => values.only.some((part) => name.includes(part))),
       jsonFile: values.json ?? null,
       profileFolder: values.profile ?? null,
     };
     const counts = [options.rounds, options.clients].every((count) => Number.isInteger(count) && count > 0);
-    return counts && options.seconds > 0 && options.cells.length > 0 ? options : null;
+    return counts && options.seconds > 0 && options.cells.length + options.deliverCells.length > 0 ? options : null;
   } catch {
     return null;
   }

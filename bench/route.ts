@@ -55,6 +55,17 @@ export function turnOf(load: Load, route: Route, batch: number): () => Promise<T
   }
 }
 
+/** The same turns, begun so far apart. */
+export function paced(turn: () => Promise<Turn>, everyMs: number): () => Promise<Turn> {
+  if (everyMs === 0) return turn;
+  return async () => {
+    const startedAt = performance.now();
+    const taken = await turn();
+    await pause(Math.max(0, startedAt + everyMs - performance.now()));
+    return taken;
+  };
+}
+
 async function timed(work: () => Promise<number>): Promise<Turn> {
   const startedAt = performance.now();
   const jobs = await work();

@@ -57,11 +57,15 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     doorbell: store.doorbell,
     onEvents: (events) => engine.onEvents(events),
     onBegin: () => engine.onBegin(),
+    onProgress: (read) => engine.onProgress(read),
     onQueues: () => engine.onQueues(),
     onNewEpoch: () => engine.onNewEpoch(),
     onFailure: (error) => onFailure('feed', error),
   });
-  const engine = engineOf({ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy });
+  const engine = engineOf({
+    ...{ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy },
+    tellProgress: (told) => store.doorbell.tell(told),
+  });
   const health = new Health(SERVICE_NAMES);
   const server = new GrpcServer(health);
   addReflection(server.server);

@@ -4,7 +4,7 @@
  */
 import { decideHeld, lostLease } from './decide-held.ts';
 import { operate } from './decide-operator.ts';
-import type { Micros } from './job.ts';
+import { isTerminal, type Micros } from './job.ts';
 import { isLive, nextFence, SCHEDULE_TO_CLOSE, SCHEDULE_TO_START } from './lease.ts';
 import {
   applied,
@@ -13,7 +13,9 @@ import {
   moved,
   ready,
   type Command,
+  INVALID,
   type Decision,
+  type Held,
   type HolderCommand,
   type OperatorCommand,
   type Rules,
@@ -47,6 +49,8 @@ export function decide(job: TokenState, command: Command, now: Micros): Decision
     case 'request_abandon':
     case 'complete_externally':
       return operateAsOf(job, command, now);
+    case 'append_event':
+      return append(job, command, now);
     default:
       return settle(job, command, now);
   }
@@ -73,8 +77,19 @@ function inTurn(first: Decision, next: (job: TokenState) => Decision): Decision 
   return second.kind === 'refused' ? second : applied(second.job, ...first.events, ...second.events);
 }
 
+/** A fact of a job that goes on. Nobody sweeps for it what is over: it stands before that end. */
+function append(job: TokenState, { fence, told }: Extract<Command, { readonly action: 'append_event' }>, now: Micros): Decision {
+  if (fence !== null && !isHeldUnder(job, fence, now)) return { kind: 'refused', why: 'lease_lost' };
+  if (isTerminal(job.state)) return INVALID;
+  return applied({ ...job, sequence: job.sequence + 1 }, { type: 'custom', ...told, state: job.state });
+}
+
+function isHeldUnder(job: TokenState, fence: bigint, now: Micros): job is Held {
+  return 'lease' in job && job.fence === fence && isLive(job.lease, now);
+}
+
 function settle(job: TokenState, command: HolderCommand, now: Micros): Decision {
-  if (!('lease' in job) || job.fence !== command.fence || !isLive(job.lease, now)) return { kind: 'refused', why: 'lease_lost' };
+  if (!isHeldUnder(job, command.fence, now)) return { kind: 'refused', why: 'lease_lost' };
   return decideHeld(job, command, now);
 }
 

@@ -25,8 +25,15 @@ export type Refusal =
   | { readonly kind: 'not_draining'; readonly queue: string; readonly status: string }
   | { readonly kind: 'duplicate_job'; readonly jobId: JobId | null }
   | { readonly kind: 'lease_lost' }
-  | { readonly kind: 'invalid_transition'; readonly jobId: JobId; readonly state: JobState; readonly action: string }
-  | { readonly kind: 'cursor_expired'; readonly why: string }
+  | {
+      readonly kind: 'invalid_transition';
+      readonly jobId: JobId;
+      readonly state: JobState;
+      readonly action: string;
+      /** Set where the job allows the action no more often than so many times. */
+      readonly limit?: number;
+    }
+  | { readonly kind: 'cursor_expired'; readonly why: string; readonly oldestCursor: string }
   | { readonly kind: 'overloaded'; readonly what: string; readonly retryAfterMs: number }
   | { readonly kind: 'store_unavailable'; readonly retryAfterMs: number }
   | { readonly kind: 'shutting_down' };

@@ -25,8 +25,19 @@ export type BuiltInEventType = keyof typeof EVENT_CODES;
 /** A claim that starts at once writes one journal entry for its two events: `claimed` at seq, `started` at seq + 1. */
 export const CLAIMED_AND_STARTED_CODE = 100;
 
-/** Custom types: what an event may be called, outside the built-in names and `stint.*`. */
-export const CUSTOM_EVENT_TYPE = /^[A-Za-z0-9_.-]{1,64}$/;
+/** A custom event: its type is told by its detail. */
+export const CUSTOM_CODE = 101;
+
+/** What an event may be called; the built-in names have this form too. */
+export const EVENT_TYPE = /^[A-Za-z0-9_.-]{1,64}$/;
+
+/** Types under it are kept for the service. */
+export const RESERVED_EVENT_TYPES = 'stint.';
+
+/** Whether a text of the form of a type is none that a custom event may have. */
+export function isReservedEventType(type: string): boolean {
+  return Object.hasOwn(EVENT_CODES, type) || type.startsWith(RESERVED_EVENT_TYPES);
+}
 
 /** What an event tells besides its envelope; one shape for each type that has something to tell. */
 export type EventDetail =
@@ -55,9 +66,19 @@ export type EventDetail =
   | { readonly type: 'cancelled'; readonly reason: string; readonly evidence: Evidence | null }
   | { readonly type: 'abandoned'; readonly reason: string; readonly failure: Failure }
   | { readonly type: 'ready'; readonly blocked?: true }
+  | CustomDetail
   | { readonly type: 'claimed' | 'started' };
 
 export type HeldState = 'LEASED' | 'RUNNING';
+
+/** A fact that others than the service tell. It moves nothing: `state` is what the job was, and is. */
+export interface CustomDetail {
+  readonly type: 'custom';
+  readonly customType: string;
+  readonly data: Uint8Array;
+  readonly contentType: string;
+  readonly state: JobState;
+}
 
 /** What an update changed; what it left is undefined. */
 export interface JobChange {
@@ -90,6 +111,11 @@ export interface JobEvent {
   readonly detail: EventDetail;
 }
 
+/** What its readers know the event by. */
+export function eventType({ detail }: Pick<JobEvent, 'detail'>): string {
+  return detail.type === 'custom' ? detail.customType : detail.type;
+}
+
 /** What an event takes besides what its failure says: names, ids, numbers. */
 const ENVELOPE_BYTES = 512;
 
@@ -98,7 +124,8 @@ export function eventBytes({ detail }: JobEvent): number {
   const failure = 'failure' in detail ? detail.failure.message.length * 3 + detail.failure.details.byteLength : 0;
   const reason = 'reason' in detail ? detail.reason.length * 3 : 0;
   const evidence = 'evidence' in detail && detail.evidence !== null ? detail.evidence.data.byteLength + ENVELOPE_BYTES : 0;
-  return ENVELOPE_BYTES + failure + reason + evidence;
+  const data = detail.type === 'custom' ? detail.data.byteLength : 0;
+  return ENVELOPE_BYTES + failure + reason + evidence + data;
 }
 
 /** The state an event leaves its job in. */
@@ -117,6 +144,7 @@ export function stateAfter(detail: EventDetail): JobState {
     case 'cancel_requested':
     case 'abandon_requested':
     case 'updated':
+    case 'custom':
       return detail.state;
     case 'claimed':
       return 'LEASED';

@@ -1,4 +1,4 @@
-import { stateAfter, type JobEvent } from './event.ts';
+import { type EventDetail, stateAfter, type JobEvent } from './event.ts';
 import type { JobState } from './job.ts';
 import { isTerminal } from './job.ts';
 import { isAllowed } from './transition.ts';
@@ -24,18 +24,18 @@ function foldEvents(events: readonly JobEvent[]): { folded: Folded | null; viola
   let folded: Folded | null = null;
   for (const event of events) {
     violations.push(...stepViolations(folded, event));
-    folded = {
-      state: stateAfter(event.detail),
-      life: event.life,
-      attempt: event.attempt,
-      fence: event.fence,
-      lastSequence: event.sequence,
-    };
+    folded = foldEvent(event);
   }
   return { folded, violations };
 }
 
-function stepViolations(before: Folded | null, event: JobEvent): Violation[] {
+/** What a job is once the event is true. */
+export function foldEvent({ detail, life, attempt, fence, sequence }: JobEvent): Folded {
+  return { state: stateAfter(detail), life, attempt, fence, lastSequence: sequence };
+}
+
+/** The promises that an event breaks behind what came before it. */
+export function stepViolations(before: Folded | null, event: JobEvent): Violation[] {
   const found: Violation[] = [];
   const at = `event ${event.sequence} (${event.detail.type})`;
   const after = stateAfter(event.detail);
@@ -43,7 +43,7 @@ function stepViolations(before: Folded | null, event: JobEvent): Violation[] {
     found.push({ invariant: 'I8', detail: `${at} follows sequence ${before?.lastSequence ?? 0}` });
   }
   if (event.state !== after) found.push({ invariant: 'I9', detail: `${at} carries state ${event.state}, its type leads to ${after}` });
-  if (!isAllowed(before?.state ?? null, event.detail.type, after)) {
+  if (!isStep(before?.state ?? null, event.detail)) {
     const invariant = before !== null && isTerminal(before.state) ? 'I3' : 'I9';
     found.push({ invariant, detail: `${at} is no transition from ${before?.state ?? 'nothing'} to ${after}` });
   }
@@ -53,6 +53,12 @@ function stepViolations(before: Folded | null, event: JobEvent): Violation[] {
     found.push({ invariant: 'I5', detail: `${at} was claimed under fence ${event.fence}, not above ${before.fence}` });
   }
   return found;
+}
+
+/** A custom event is of a job that goes on, and leaves it where it is. */
+function isStep(from: JobState | null, detail: EventDetail): boolean {
+  if (detail.type !== 'custom') return isAllowed(from, detail.type, stateAfter(detail));
+  return from !== null && !isTerminal(from) && detail.state === from;
 }
 
 /** Where a job's one moving row lies, or its end; several entries mean a broken promise. */

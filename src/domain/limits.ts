@@ -32,6 +32,9 @@ export const LIMITS = {
   /** A response stops before this size, but carries at least one item; jobs that do not fit are not claimed. */
   responseBytes: 3 * MiB,
   batchItems: 1_000,
+  awaitedJobs: 1_000,
+  /** One client's calls at once on one connection: many parked workers share a connection, but not without end. */
+  streamsPerConnection: 10_000,
   pageItems: 1_000,
   claimJobs: 1_000,
   concurrencyPerKey: 1_000,
@@ -62,4 +65,9 @@ export const LIMITS = {
   clientJobIdSkewMs: DAY_MS,
   eventsPerMessage: 256,
   eventMessageBytes: MiB,
+  progressMessageBytes: KiB,
+  /** Over all lives of a job: one statement removes them with their job, and one scan reads all. */
+  customEventsPerJob: 10_000,
+  /** Jobs whose progress one message tells. */
+  progressPerMessage: 256,
 } as const;

@@ -1,5 +1,5 @@
 /** Where a job stands, as the pure rules see it. */
-import type { EventDetail, Evidence, JobChange } from './event.ts';
+import type { CustomDetail, EventDetail, Evidence, JobChange } from './event.ts';
 import type { Disposition, Failure, JobState, Micros, TerminalState, Timeouts } from './job.ts';
 import type { LeaseBounds } from './lease.ts';
 import type { RetryPolicy } from './retry.ts';
@@ -82,6 +82,8 @@ export type Command =
   /** Its lease has ended, or the job has waited too long. */
   | { readonly action: 'expire'; readonly jitterFactor: number }
   | { readonly action: 'time_out' }
+  /** With a `fence` its holder tells it. */
+  | { readonly action: 'append_event'; readonly fence: bigint | null; readonly told: Omit<CustomDetail, 'type' | 'state'> }
   | HolderCommand
   | OperatorCommand;
 

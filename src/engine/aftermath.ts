@@ -3,6 +3,7 @@ import type { Job, JobState } from '../domain/job.ts';
 import { queueKey, type QueueName } from '../domain/queue.ts';
 import type { JobIdMint } from './jobs/mint-job-id.ts';
 import type { EventLog } from './ports/event-log.ts';
+import type { AppendOutcome } from './ports/events.ts';
 import type { EnqueueOutcome } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
 
@@ -33,6 +34,14 @@ export class Aftermath {
 
   ofSettlement(outcomes: readonly { readonly kind: string; readonly job?: Job }[]): void {
     this.ofChanged(outcomes.flatMap(({ kind, job }) => (kind === 'applied' && job !== undefined ? [job] : [])));
+  }
+
+  /** A claim that met the token of a READY job locked looks again. */
+  ofAppend(outcomes: readonly AppendOutcome[]): void {
+    const events = outcomes.flatMap((outcome) => (outcome.kind === 'appended' ? [outcome.event] : []));
+    if (events.length === 0) return;
+    this.#parts.log.committed();
+    this.#wake(events);
   }
 
   ofRound(round: UpkeepRound): void {

@@ -2,7 +2,10 @@ import type { Result } from '../domain/error.ts';
 import type { Job, JobId } from '../domain/job.ts';
 import type { Aftermath } from './aftermath.ts';
 import { type CommitShape, GroupCommit } from './group-commit.ts';
+import { type FirstEvent, type FirstEventQuery, firstEvents } from './events/first-events.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
+import { MAX_WATCHES } from './ports/event-log.ts';
+import type { AppendItem, AppendOutcome, History, HistoryQuery } from './ports/events.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
 import type { Configured, Pruned, PruneItem } from './ports/queues.ts';
 import type {
@@ -33,7 +36,7 @@ import type {
 } from './ports/repository.ts';
 
 /** One lane for each operation: every mutation goes through one, also a single unary one. */
-export interface Commits {
+export interface Commits extends Reads {
   readonly enqueues: GroupCommit<EnqueueItem, EnqueueOutcome>;
   /** All-or-none batches: each is a commit of its own. */
   readonly atomicEnqueues: GroupCommit<AtomicBatch, readonly EnqueueOutcome[]>;
@@ -43,9 +46,19 @@ export interface Commits {
   readonly fails: GroupCommit<FailItem, FailOutcome>;
   readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
   readonly suspends: GroupCommit<SuspendItem, SettleOutcome>;
+  readonly appends: GroupCommit<AppendItem, AppendOutcome>;
   readonly operations: Operations;
-  /** Reads gather in the same way: a thousand woken waits are two statements. */
+}
+
+/** Reads gather in the same way. */
+export interface Reads {
   readonly reads: GroupCommit<JobId, Job | null>;
+  /** For those who await the end of jobs: a thousand woken waits are eight statements. Apart, so that they stand in nobody's way. */
+  readonly awaitedReads: GroupCommit<JobId, Job | null>;
+  /** The newest events of jobs, a few of each, for those who follow a job. */
+  readonly histories: GroupCommit<HistoryQuery, History | null>;
+  /** For those who await an event. */
+  readonly firstEvents: GroupCommit<FirstEventQuery, FirstEvent | null>;
 }
 
 /** What others than the holder do to a job: each kind in a lane. */
@@ -70,6 +83,10 @@ const byToken = { tenantOf: () => '', bytesOf: () => 0 };
 
 /** Each job may carry a result of a mebibyte, and nobody knows before it is read. */
 const MAX_READS = 128;
+
+/** Histories of one read, and events of each: an event may carry failure details of 64 KiB. */
+const MAX_HISTORIES = 64;
+const EVENTS_OF_EACH = 8;
 
 /** Each is answered with its job, result and all, as a read is. */
 const MAX_OPERATIONS = 128;
@@ -112,6 +129,40 @@ function createOperations(repository: Repository, telling: Telling, tellingOfPag
       name: 'configure',
       maxItems: 1,
       commit: (works) => Promise.all(works.map((work) => work())),
+    }),
+  };
+}
+
+/** Many who wait for one job read it once. */
+function eachOnce(getJobs: Repository['getJobs']): Repository['getJobs'] {
+  return async (ids) => {
+    const distinct = [...new Set(ids)];
+    const jobs = await getJobs(distinct);
+    const byId = new Map(distinct.map((id, index) => [id, jobs[index] ?? null]));
+    return ids.map((id) => byId.get(id) ?? null);
+  };
+}
+
+/** What reads for many together. */
+function createReads({ getJobs, histories }: Repository, shape: CommitShape): Reads {
+  const together = { ...byToken, maxItems: MAX_READS, readsOnly: true };
+  // Each watch has one read waiting at the most, so that of those that stand none is turned away, though all wake at once.
+  const awaiting = { ...together, maxWaitingItems: MAX_WATCHES };
+  return {
+    reads: new GroupCommit({ ...together, name: 'get-job', commit: eachOnce(getJobs), ...shape }),
+    awaitedReads: new GroupCommit({ ...awaiting, name: 'await a job', commit: eachOnce(getJobs), ...shape }),
+    histories: new GroupCommit<HistoryQuery, History | null>({
+      ...awaiting,
+      name: 'follow a job',
+      commit: (asked) => histories(asked, EVENTS_OF_EACH),
+      maxItems: MAX_HISTORIES,
+      ...shape,
+    }),
+    firstEvents: new GroupCommit<FirstEventQuery, FirstEvent | null>({
+      ...awaiting,
+      name: 'await an event',
+      commit: firstEvents(histories),
+      ...shape,
     }),
   };
 }
@@ -178,9 +229,31 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
       bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
       ...shape,
     }),
+    appends: createAppends(repository, aftermath, shape),
     operations: createOperations(repository, telling, tellingOfPages, shape),
-    reads: new GroupCommit({ ...byToken, name: 'get-job', commit: repository.getJobs, maxItems: MAX_READS, ...shape }),
+    ...createReads(repository, shape),
   };
+}
+
+/** Events that one commit appends, and with it one row of the journal tells. */
+const MAX_APPENDS = 128;
+
+/** What an event takes besides its data. */
+const APPEND_BYTES = 512;
+
+function createAppends(repository: Repository, aftermath: Aftermath, shape: CommitShape): Commits['appends'] {
+  return new GroupCommit<AppendItem, AppendOutcome>({
+    name: 'append event',
+    commit: async (items) => {
+      const outcomes = await repository.appendMany(items);
+      aftermath.ofAppend(outcomes);
+      return outcomes;
+    },
+    bytesOf: ({ data }) => data.byteLength + APPEND_BYTES,
+    tenantOf: ({ namespace }) => namespace,
+    maxItems: MAX_APPENDS,
+    ...shape,
+  });
 }
 
 /** Resolves when nothing waits for a commit. */

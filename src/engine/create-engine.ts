@@ -6,9 +6,13 @@ import { createCommits, idle, type Commits } from './commits.ts';
 import type { Engine } from './engine.ts';
 import { gated } from './gate.ts';
 import type { CommitShape } from './group-commit.ts';
+import { appendEvent } from './events/append-event.ts';
+import { awaitEvent } from './events/await-event.ts';
 import { followJob } from './events/follow-job.ts';
 import { listEvents } from './events/list-events.ts';
+import { SharedMessages } from './events/shared-messages.ts';
 import { followLog } from './events/subscribe.ts';
+import { awaitJobs } from './jobs/await-jobs.ts';
 import { awaitTerminal } from './jobs/await-terminal.ts';
 import { cancelJobs, retryJobs } from './jobs/bulk.ts';
 import { enqueue, enqueueBatch } from './jobs/enqueue.ts';
@@ -16,6 +20,9 @@ import { getJob } from './jobs/get-job.ts';
 import { listAttempts } from './jobs/list-attempts.ts';
 import { operate } from './jobs/operate.ts';
 import { JobIdMint } from './jobs/mint-job-id.ts';
+import type { JobProgress } from '../domain/progress.ts';
+import { ProgressBoard } from './progress/progress-board.ts';
+import { ProgressReport } from './progress/progress-report.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
@@ -28,8 +35,10 @@ import { getSignature } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { prune } from './queues/prune.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
+import { verifyReplay } from './queues/verify-replay.ts';
 import { waitDrained } from './queues/wait-drained.ts';
 import { watchQueueStats } from './queues/watch-queue-stats.ts';
+import { expectCrowd } from './wait.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { throughGates } from './workers/contended-claim.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
@@ -46,6 +55,8 @@ export interface EngineParts {
   readonly onFailure: (what: string, error: unknown) => void;
   /** Background work was done: the database answers. */
   readonly onHealthy: () => void;
+  /** Tells the other replicas. Default: there is none. */
+  readonly tellProgress?: (told: readonly JobProgress[]) => Promise<void>;
   /** Default: each operation gathers as far as suits it. */
   readonly commitShape?: CommitShape;
 }
@@ -60,6 +71,8 @@ export interface RunningEngine extends Engine {
   onBegin(): void;
   /** An operator changed a queue, on whatever replica. */
   onQueues(): void;
+  /** Another replica tells progress: `read` is called where somebody here follows any. */
+  onProgress(read: () => readonly JobProgress[]): void;
   /** Another history of the database: what was remembered of the former is forgotten. */
   onNewEpoch(): void;
 }
@@ -73,6 +86,8 @@ interface Core {
   readonly settling: SettleParts;
   readonly desk: ClaimDesk;
   readonly upkeep: Upkeep;
+  readonly board: ProgressBoard;
+  readonly report: ProgressReport;
   /** Queues have changed, or what waits in them. */
   readonly changes: Signal;
   readonly draining: AbortController;
@@ -81,6 +96,7 @@ interface Core {
 export function createEngine(given: EngineParts): RunningEngine {
   const parts = { ...given, repository: gated(given.repository) };
   const core = createCore(parts);
+  expectCrowd(core.draining.signal);
   const { commits, desk, upkeep, draining } = core;
   return {
     jobs: jobActions(core),
@@ -99,11 +115,15 @@ export function createEngine(given: EngineParts): RunningEngine {
     },
     stop: async () => {
       await upkeep.stop();
+      await core.report.stop();
       await idle(commits);
     },
     onEvents: (events) => core.aftermath.ofEvents(events),
     onBegin: () => onQueues(core),
     onQueues: () => onQueues(core),
+    onProgress: (read) => {
+      if (!core.board.isIdle) core.board.tell(read());
+    },
     onNewEpoch: () => core.directory.clear(),
   };
 }
@@ -160,13 +180,21 @@ function createCore(parts: EngineParts): Core {
     leasesOfRequest: repository.leasesOfRequest,
   };
   const desk: ClaimDesk = new ClaimDesk({ repository: claims, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
-  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, changes, draining: new AbortController() };
+  const board = new ProgressBoard();
+  const report = new ProgressReport({
+    repository,
+    here: (told) => board.tell(told),
+    elsewhere: parts.tellProgress ?? (() => Promise.resolve()),
+    onFailure: parts.onFailure,
+  });
+  const draining = new AbortController();
+  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, board, report, changes, draining };
 }
 
-function jobActions({ parts: { repository, log }, directory, mint, aftermath, commits, draining }: Core): Engine['jobs'] {
+function jobActions({ parts: { repository, log, random }, directory, mint, aftermath, commits, board, draining }: Core): Engine['jobs'] {
   const onEnqueued = aftermath.ofEnqueue.bind(aftermath);
   const enqueuing = { commits: commits.enqueues, atomicCommits: commits.atomicEnqueues, directory, mint, onEnqueued };
-  const awaiting = { log, repository, reads: commits.reads, draining: draining.signal };
+  const awaiting = { log, repository, board, reads: commits.awaitedReads, draining: draining.signal, random };
   const { operations } = commits;
   return {
     enqueue: (command) => enqueue(enqueuing, command),
@@ -183,14 +211,16 @@ function jobActions({ parts: { repository, log }, directory, mint, aftermath, co
     cancelJobs: (command) => cancelJobs({ repository, lane: operations.cancelPages }, command),
     retryJobs: (command) => retryJobs({ repository, lane: operations.retryPages }, command),
     awaitTerminal: (query, signal) => awaitTerminal(awaiting, query, signal),
+    awaitJobs: (query, signal) => awaitJobs(awaiting, query, signal),
   };
 }
 
-function workerActions({ commits, settling, desk }: Core): Engine['workers'] {
+function workerActions({ commits, settling, desk, report }: Core): Engine['workers'] {
+  const beating = { heartbeats: commits.heartbeats, onProgress: report.add.bind(report) };
   return {
     claim: (command, signal) => desk.claim(command, signal),
     start: (token) => start(commits.starts, token),
-    heartbeat: (beats) => heartbeat(commits.heartbeats, beats),
+    heartbeat: (beats) => heartbeat(beating, beats),
     ack: (command) => ack(settling, command),
     fail: (command) => fail(settling, command),
     release: (command) => release(settling, command),
@@ -199,12 +229,15 @@ function workerActions({ commits, settling, desk }: Core): Engine['workers'] {
   };
 }
 
-function eventActions({ parts: { repository, log }, draining }: Core): Engine['events'] {
-  const following = { log, repository, draining: draining.signal };
+function eventActions({ parts: { repository, log, random }, board, commits, draining }: Core): Engine['events'] {
+  const following = { log, repository, board, histories: commits.histories, draining: draining.signal, shared: new SharedMessages() };
+  const awaiting = { log, firstEvents: commits.firstEvents, draining: draining.signal, random };
   return {
     subscribe: (query, signal) =>
       query.scope.kind === 'job' ? followJob(following, query, query.scope.jobId, signal) : followLog(following, query, signal),
     listEvents: (query) => listEvents(repository, query),
+    awaitEvent: (query, signal) => awaitEvent(awaiting, query, signal),
+    appendEvent: (command) => appendEvent(commits.appends, command),
   };
 }
 
@@ -223,6 +256,7 @@ function queueActions(core: Core): Engine['queues'] {
     watchQueueStats: (query, signal) => watchQueueStats({ repository, draining: draining.signal }, query, signal),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
+    verifyReplay: (query) => verifyReplay({ directory, repository }, query),
     listDeadLetters: (query) => listDeadLetters({ directory, repository }, query),
     replayDeadLetters: (command) => replayDeadLetters({ directory, repository, lane: commits.operations.replayPages }, command),
     getSignature: (query) => getSignature({ directory, repository }, query),

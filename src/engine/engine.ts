@@ -7,8 +7,13 @@ import type { JobChange, JobEvent } from '../domain/event.ts';
 import type { Refusal, Result } from '../domain/error.ts';
 import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
+import type { JobProgress, Progress } from '../domain/progress.ts';
 import type { QueueStats } from '../domain/queue-stats.ts';
 import type { ConfiguredQueue, QueueName } from '../domain/queue.ts';
+import type { AppendEvent } from './events/append-event.ts';
+import type { AwaitedEvent, AwaitEvent } from './events/await-event.ts';
+import type { Awaited, AwaitTerminal } from './jobs/await-terminal.ts';
+import type { AwaitJobs, EndedJobs } from './jobs/awaited-jobs.ts';
 import type { Bulk } from './jobs/bulk.ts';
 import type { ListAttempts } from './jobs/list-attempts.ts';
 import type { Signature } from './queues/get-signature.ts';
@@ -32,6 +37,7 @@ import type {
 import type { ActionItem, AuditPage, PruneItem, Pruned, PutItem } from './ports/queues.ts';
 import type { RequestKey } from './ports/request-key.ts';
 import type { QueueChange } from './queues/configure.ts';
+import type { VerifiedPage, VerifyReplay } from './queues/verify-replay.ts';
 import type { Drained } from './queues/wait-drained.ts';
 import type { WatchQueueStats } from './queues/watch-queue-stats.ts';
 
@@ -53,14 +59,6 @@ export interface EnqueueBatch {
   /** Positional: a job, or why the request's item is none. */
   readonly items: readonly Result<JobSpec>[];
   readonly atomic: boolean;
-}
-
-export interface AwaitTerminal {
-  readonly namespace: string;
-  readonly jobId: JobId;
-  readonly includeProgress: boolean;
-  /** Waits for the end of a later life than this; 0 for the current one. */
-  readonly afterLife: number;
 }
 
 export interface Claim {
@@ -127,6 +125,8 @@ export interface Done<Outcome extends string> {
 export interface Beat {
   readonly token: LeaseToken | null;
   readonly checkpoint: Uint8Array | null;
+  /** Default: nothing to tell. */
+  readonly progress?: Progress | null;
 }
 
 export interface Acked {
@@ -168,12 +168,17 @@ export interface Subscribe {
   readonly types: readonly string[];
   readonly start:
     { readonly kind: 'cursor'; readonly cursor: string } | { readonly kind: 'from_beginning' } | { readonly kind: 'from_now' };
+  /** Default: no. */
+  readonly includeProgress?: boolean;
 }
 
 export interface Delivery {
+  /** One array is one message, to however many it is delivered. */
   readonly events: readonly JobEvent[];
   /** Resumes after the whole message. */
   readonly cursor: string;
+  /** The newest of each job; a message that has any has no events. Default: none. */
+  readonly progress?: readonly JobProgress[];
   /** Set on the last message, when the server ends the stream: why. */
   readonly reconnect: 'shutting_down' | 'history_ended' | null;
 }
@@ -182,7 +187,10 @@ export interface ListEvents {
   readonly namespace: string;
   readonly jobId: JobId;
   readonly afterSequence: number;
+  /** Empty: all. */
   readonly types: readonly string[];
+  /** Of those the last so many; default: from the first. */
+  readonly recent?: number;
   readonly pageSize: number;
 }
 
@@ -225,7 +233,9 @@ export interface Engine {
     cancelJobs(command: Bulk): Promise<Result<BulkPage<CancelOutcome>>>;
     /** Tells the number of each new life. */
     retryJobs(command: Bulk): Promise<Result<BulkPage<number>>>;
-    awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<{ readonly job: Job; readonly terminal: boolean }>;
+    /** Ends as they come, none as a sign of life; every job once. */
+    awaitJobs(query: AwaitJobs, signal: AbortSignal): AsyncGenerator<EndedJobs>;
+    awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<Awaited>;
   };
   readonly workers: {
     claim(command: Claim, signal: AbortSignal): Promise<Claimed>;
@@ -240,6 +250,8 @@ export interface Engine {
   readonly events: {
     subscribe(query: Subscribe, signal: AbortSignal): AsyncGenerator<Delivery>;
     listEvents(query: ListEvents): Promise<Result<EventPage>>;
+    awaitEvent(query: AwaitEvent, signal: AbortSignal): AsyncGenerator<AwaitedEvent>;
+    appendEvent(command: AppendEvent): Promise<Result<JobEvent>>;
   };
   readonly queues: {
     putQueue(item: PutItem): Promise<Result<QueueChange>>;
@@ -269,6 +281,7 @@ export interface Engine {
       readonly pageSize: number;
       readonly after: string | null;
     }): Promise<InvariantPage>;
+    verifyReplay(query: VerifyReplay): Promise<Result<VerifiedPage>>;
     listDeadLetters(query: ListDeadLetters): Promise<Result<DeadLetterPage>>;
     replayDeadLetters(command: ReplayDeadLetters): Promise<Result<ReplayedPage>>;
     getSignature(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Signature>>;

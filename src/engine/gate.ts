@@ -68,6 +68,8 @@ export function gated(repository: Repository): Repository {
     listDeadLetters: (...query) => long.pass(() => repository.listDeadLetters(...query)),
     findReplayable: (...query) => long.pass(() => repository.findReplayable(...query)),
     foreseeReplay: (page) => long.pass(() => repository.foreseeReplay(page)),
+    retainedJobs: (...query) => long.pass(() => repository.retainedJobs(...query)),
+    replayedJobs: (...query) => long.pass(() => repository.replayedJobs(...query)),
     checkInvariants: (...query) => long.pass(() => repository.checkInvariants(...query)),
   };
 }

@@ -3,6 +3,7 @@
  * idle latency is one round trip, and under load one commit serves hundreds of calls.
  */
 import { RefusalError } from '../domain/error.ts';
+import { Fifo } from './fifo.ts';
 import { StoreError } from './ports/store-error.ts';
 import { turnEnd } from './wait.ts';
 
@@ -10,7 +11,7 @@ import { turnEnd } from './wait.ts';
 const MAX_ITEMS = 512;
 /** Bytes of one commit; a single larger item goes alone. */
 const MAX_BYTES = 1024 * 1024;
-/** Items that wait for their commit before callers are turned away: some seconds of work. */
+/** Items that wait for their commit before callers are turned away, where a lane does not say otherwise: some seconds of work. */
 const MAX_WAITING_ITEMS = 20_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 /** A lost race is run again so often; each time somebody else has won. */
@@ -40,6 +41,10 @@ export interface GroupCommitOptions<Item, Outcome> extends CommitShape {
   readonly bytesOf: (item: Item) => number;
   /** Whose item it is: waiting items are gathered in turn from all tenants, so that none crowds out another. */
   readonly tenantOf: (item: Item) => string;
+  /** Items that wait before callers are turned away. Default 20,000. */
+  readonly maxWaitingItems?: number;
+  /** It changes nothing: what breaks it, as a row that cannot be read, is found by halves too, so that only who asked for that fails. */
+  readonly readsOnly?: boolean;
 }
 
 interface Entry<Item, Outcome> {
@@ -66,7 +71,7 @@ const NO_TRIALS: Trials = { count: 0, contendedAt: null };
 
 export class GroupCommit<Item, Outcome> {
   readonly #options: GroupCommitOptions<Item, Outcome>;
-  readonly #waiting = new Map<string, Entry<Item, Outcome>[]>();
+  readonly #waiting = new Map<string, Fifo<Entry<Item, Outcome>>>();
   /** What met a locked row waits here, beside the lane. */
   readonly #contended: Contended<Item, Outcome>[] = [];
   #waitingItems = 0;
@@ -93,14 +98,15 @@ export class GroupCommit<Item, Outcome> {
   }
 
   #refuseWhenFull(items: number, bytes: number): void {
-    if (this.#waitingItems + items <= MAX_WAITING_ITEMS && this.#waitingBytes + bytes <= MAX_WAITING_BYTES) return;
+    const { maxWaitingItems = MAX_WAITING_ITEMS } = this.#options;
+    if (this.#waitingItems + items <= maxWaitingItems && this.#waitingBytes + bytes <= MAX_WAITING_BYTES) return;
     throw new RefusalError({ kind: 'overloaded', what: this.#options.name, retryAfterMs: RETRY_AFTER_MS });
   }
 
   #enter(item: Item, bytes: number): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const tenant = this.#options.tenantOf(item);
-      const queue = this.#waiting.get(tenant) ?? [];
+      const queue = this.#waiting.get(tenant) ?? new Fifo();
       queue.push({ item, bytes, resolve, reject });
       this.#waiting.set(tenant, queue);
       this.#waitingItems += 1;
@@ -133,17 +139,17 @@ export class GroupCommit<Item, Outcome> {
     const batch: Entry<Item, Outcome>[] = [];
     let bytes = 0;
     for (const [tenant, queue] of this.#waiting) {
-      const [next] = queue;
+      const next = queue.first;
       if (next !== undefined && (batch.length === maxItems || (batch.length > 0 && bytes + next.bytes > MAX_BYTES))) break;
       this.#waiting.delete(tenant);
       if (next === undefined) continue;
-      queue.shift();
+      queue.take();
       batch.push(next);
       bytes += next.bytes;
       this.#waitingItems -= 1;
       this.#waitingBytes -= next.bytes;
       // Set again during iteration, a map visits it again: that is the turn after all others.
-      if (queue.length > 0) this.#waiting.set(tenant, queue);
+      if (queue.size > 0) this.#waiting.set(tenant, queue);
     }
     return batch;
   }
@@ -167,7 +173,8 @@ export class GroupCommit<Item, Outcome> {
     const kind = error instanceof StoreError ? error.kind : 'broken';
     if (kind === 'conflict' && trials.count < MAX_CONFLICTS) return this.#commit(batch, { ...trials, count: trials.count + 1 });
     if (kind === 'contended' && trials.count < MAX_CONTENDED) return this.#commitBeside(batch, trials);
-    if (kind === 'bad_item' && batch.length > 1) return this.#commitHalves(batch);
+    const isOfOne = kind === 'bad_item' || (kind === 'broken' && this.#options.readsOnly === true);
+    if (isOfOne && batch.length > 1) return this.#commitHalves(batch);
     for (const entry of batch) entry.reject(error);
   }
 

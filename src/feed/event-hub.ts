@@ -6,12 +6,13 @@
 import type { JobEvent } from '../domain/event.ts';
 import type { JobId } from '../domain/job.ts';
 import { type Epoch, type Journal, JournalDropped, type LogChunk, type LogPosition } from '../engine/ports/journal.ts';
-import type { Doorbell } from '../engine/ports/doorbell.ts';
-import { EpochEnded, type EventLog, type JobWatch, type LogReader } from '../engine/ports/event-log.ts';
+import type { Doorbell, DoorbellListener } from '../engine/ports/doorbell.ts';
+import { EpochEnded, type EventLog, type JobsWatch, type JobWatch, type LogReader, type Watched } from '../engine/ports/event-log.ts';
 import { ChunkRing } from './chunk-ring.ts';
 import { JobWatches } from './job-watches.ts';
 import type { Junction, LiveTail } from './live-tail.ts';
 import { FollowingReader } from './log-reader.ts';
+import { SharedLook } from './shared-look.ts';
 import { Signal } from '../engine/ports/signal.ts';
 import { covers } from './snapshot-order.ts';
 
@@ -28,10 +29,12 @@ export interface EventHubParts {
   readonly doorbell: Doorbell;
   /** Sees every event that the hub reads, before anybody is woken. */
   readonly onEvents: (events: readonly JobEvent[]) => void;
-  /** Reading begins at the end of the log: nobody is told of what was committed before, so whoever waits for it looks now. */
   /** An operator changed a queue, on whatever replica. */
   readonly onQueues: () => void;
+  /** Reading begins at the end of the log: nobody is told of what was committed before, so whoever waits for it looks now. */
   readonly onBegin: () => void;
+  /** Another replica tells progress, which `read` gives. */
+  readonly onProgress?: DoorbellListener['onProgress'];
   readonly onNewEpoch: () => void;
   readonly onFailure: (error: unknown) => void;
   readonly ringEvents?: number;
@@ -42,6 +45,7 @@ export class EventHub implements EventLog, LiveTail {
   readonly #changed = new Signal();
   readonly #watches = new JobWatches();
   readonly #ring: ChunkRing;
+  readonly #epochs: SharedLook<Epoch>;
   /** The history of the database that was met last, kept while nobody wants events. */
   #epoch: Epoch | null = null;
   /** Null while nobody wants events: the hub then does not read. */
@@ -57,6 +61,7 @@ export class EventHub implements EventLog, LiveTail {
   constructor(parts: EventHubParts) {
     this.#parts = parts;
     this.#ring = new ChunkRing({ maxEvents: parts.ringEvents ?? RING_EVENTS, maxBytes: RING_BYTES });
+    this.#epochs = new SharedLook(async () => (await parts.journal.head()).epoch);
   }
 
   get watchedJobs(): number {
@@ -64,7 +69,8 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   async start(): Promise<void> {
-    await this.#parts.doorbell.listen({ onRing: () => this.#look(), onQueues: this.#parts.onQueues });
+    const { doorbell, onQueues, onProgress = () => undefined } = this.#parts;
+    await doorbell.listen({ onRing: () => this.#look(), onQueues, onProgress });
     this.#timer = setInterval(() => void this.refresh().catch(this.#parts.onFailure), POLL_INTERVAL_MS);
   }
 
@@ -79,8 +85,8 @@ export class EventHub implements EventLog, LiveTail {
     this.#parts.doorbell.ring();
   }
 
-  async epoch(): Promise<Epoch> {
-    return (await this.#parts.journal.head()).epoch;
+  epoch(): Promise<Epoch> {
+    return this.#epochs.ask();
   }
 
   async readFrom(start: LogPosition | 'now' | 'beginning'): Promise<LogReader> {
@@ -96,15 +102,12 @@ export class EventHub implements EventLog, LiveTail {
     }
   }
 
-  async watch(jobId: JobId): Promise<JobWatch> {
-    const interest = this.#hold();
-    try {
-      if (this.#at === null) await this.refresh();
-    } catch (error) {
-      interest.close();
-      throw error;
-    }
-    return this.#watches.add(jobId, interest.close);
+  async watch(jobId: JobId, watched: Watched = 'changes'): Promise<JobWatch> {
+    return this.#holdReading((close) => this.#watches.add(jobId, watched, close));
+  }
+
+  async watchMany(jobIds: readonly JobId[]): Promise<JobsWatch> {
+    return this.#holdReading((close) => this.#watches.addMany(jobIds, close));
   }
 
   keepReading(): { close: () => void } {
@@ -138,6 +141,18 @@ export class EventHub implements EventLog, LiveTail {
         return this.#begin();
       });
     return this.#lookAfter;
+  }
+
+  /** For one who is told what is committed from here on. */
+  async #holdReading<Held>(hold: (close: () => void) => Held): Promise<Held> {
+    const interest = this.#hold();
+    try {
+      if (this.#at === null) await this.refresh();
+      return hold(interest.close);
+    } catch (error) {
+      interest.close();
+      throw error;
+    }
   }
 
   #hold(): { close: () => void } {

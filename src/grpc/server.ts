@@ -9,9 +9,6 @@ const MINUTE_MS = 60 * SECOND_MS;
 /** Positional answers may pass the response bound by what every item must tell at least. */
 const MAX_SEND_BYTES = 4 * LIMITS.responseBytes;
 
-/** One client's calls at once on one connection: many parked workers share a connection, but not without end. */
-const MAX_STREAMS_PER_CONNECTION = 10_000;
-
 /**
  * Finds a peer that vanished without a word within about a minute, so that its parked claims and streams end. That is why
  * connections have no greatest age: past it grpc-js cuts the streams that are open, without the `reconnect` that they are
@@ -32,7 +29,7 @@ const SESSION_MEMORY_MIB = 256;
 const OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': TRANSPORT_REQUEST_BYTES,
   'grpc.max_send_message_length': MAX_SEND_BYTES,
-  'grpc.max_concurrent_streams': MAX_STREAMS_PER_CONNECTION,
+  'grpc.max_concurrent_streams': LIMITS.streamsPerConnection,
   'grpc.keepalive_time_ms': KEEPALIVE_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,

@@ -1,4 +1,5 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { Encoded } from './encoded.ts';
 import { type Report, serverStream, type StreamHandler, unary, type UnaryHandler } from './handler.ts';
 import { receive } from './received.ts';
 import { unimplemented } from './unimplemented.ts';
@@ -8,7 +9,7 @@ type ResponseOf<Method> = Method extends { readonly responseDeserialize: (bytes:
 
 /** The handler of one RPC: `MethodHandler<typeof JobServiceService.enqueue>`. */
 export type MethodHandler<Method> = Method extends { readonly responseStream: true }
-  ? StreamHandler<RequestOf<Method>, ResponseOf<Method>>
+  ? StreamHandler<RequestOf<Method>, ResponseOf<Method> | Encoded>
   : UnaryHandler<RequestOf<Method>, ResponseOf<Method>>;
 
 /** The handlers of a service. An RPC left out answers UNIMPLEMENTED with its name; a bidirectional one can only be left out. */
@@ -30,7 +31,11 @@ export function addService<Definition extends ServiceDefinition>(
   const served: Record<string, ServiceDefinition[string]> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const [name, method] of Object.entries(definition)) {
-    served[name] = { ...method, requestDeserialize: (bytes) => receive(bytes, method.requestDeserialize) };
+    served[name] = {
+      ...method,
+      requestDeserialize: (bytes) => receive(bytes, method.requestDeserialize),
+      responseSerialize: (response: unknown) => (response instanceof Encoded ? response.bytes : method.responseSerialize(response)),
+    };
     const handler = untyped.get(name);
     if (handler === undefined) implementation[name] = unimplemented(method);
     else if (method.responseStream) implementation[name] = serverStream(method.path, handler, report);

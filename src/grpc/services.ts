@@ -4,9 +4,12 @@ import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
 import { WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
+import { appendEvent } from './events/append-event.ts';
+import { awaitEvent } from './events/await-event.ts';
 import { listEvents } from './events/list-events.ts';
 import { subscribe } from './events/subscribe.ts';
 import type { Report } from './handler.ts';
+import { awaitJobs } from './jobs/await-jobs.ts';
 import { awaitTerminal } from './jobs/await-terminal.ts';
 import { cancelJob } from './jobs/cancel-job.ts';
 import { cancelJobs } from './jobs/cancel-jobs.ts';
@@ -35,6 +38,7 @@ import { prune } from './queues/prune.ts';
 import { putQueue } from './queues/put-queue.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { runUpkeep } from './queues/run-upkeep.ts';
+import { verifyReplay } from './queues/verify-replay.ts';
 import { waitDrained } from './queues/wait-drained.ts';
 import { watchQueueStats } from './queues/watch-queue-stats.ts';
 import { addService, type Handlers, servedMethods } from './service.ts';
@@ -74,6 +78,7 @@ export function addServices(server: Server, { engine, version, report }: Service
     cancelJobs: cancelJobs(engine),
     retryJobs: retryJobs(engine),
     awaitTerminal: awaitTerminal(engine),
+    awaitJobs: awaitJobs(engine),
     getServerInfo: getServerInfo(engine, () => ({ version, capabilities })),
   };
   const workers: Handlers<typeof WorkerServiceService> = {
@@ -86,7 +91,12 @@ export function addServices(server: Server, { engine, version, report }: Service
     suspend: suspend(engine),
     settle: settle(engine),
   };
-  const events: Handlers<typeof EventServiceService> = { subscribe: subscribe(engine), listEvents: listEvents(engine) };
+  const events: Handlers<typeof EventServiceService> = {
+    subscribe: subscribe(engine),
+    listEvents: listEvents(engine),
+    awaitEvent: awaitEvent(engine),
+    appendEvent: appendEvent(engine),
+  };
   const queues: Handlers<typeof QueueServiceService> = {
     putQueue: putQueue(engine),
     getQueue: getQueue(engine),
@@ -97,6 +107,7 @@ export function addServices(server: Server, { engine, version, report }: Service
     getQueueStats: getQueueStats(engine),
     watchQueueStats: watchQueueStats(engine),
     checkInvariants: checkInvariants(engine),
+    verifyReplay: verifyReplay(engine),
     getSignature: getSignature(engine),
     peekQueue: peekQueue(engine),
     listDeadLetters: listDeadLetters(engine),

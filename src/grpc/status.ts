@@ -79,16 +79,17 @@ function account(refusal: Refusal, violationBytes: number): Account {
     case 'lease_lost':
       return { message: 'the lease is not held: stop working on this job', details: [precondition('LEASE_LOST', 'lease', 'not held')] };
     case 'invalid_transition': {
-      const { jobId, state, action } = refusal;
-      const description = `a job that is ${state} does not allow ${action}`;
+      const { jobId, state, action, limit } = refusal;
+      const description =
+        limit === undefined ? `a job that is ${state} does not allow ${action}` : `a job allows ${action} at most ${limit} times`;
       return {
         message: description,
-        metadata: { job_id: jobId, state, action },
+        metadata: { job_id: jobId, state, action, ...(limit === undefined ? {} : { limit: String(limit) }) },
         details: [precondition('INVALID_TRANSITION', `jobs/${jobId}`, description)],
       };
     }
     case 'cursor_expired':
-      return { message: `the cursor cannot be followed: ${refusal.why}` };
+      return { message: `the cursor cannot be followed: ${refusal.why}`, metadata: { oldest_cursor: refusal.oldestCursor } };
     case 'overloaded':
       return {
         message: `${refusal.what}: this replica holds as much as it accepts`,

@@ -1,9 +1,20 @@
 /** What an event tells besides its envelope, as the journal and the rows behind a history keep it: short JSON, or null for nothing. */
-import { CLAIMED_AND_STARTED_CODE, EVENT_CODES, type EventDetail, type Evidence, type HeldState, type JobChange } from '../domain/event.ts';
+import {
+  CLAIMED_AND_STARTED_CODE,
+  CUSTOM_CODE,
+  EVENT_CODES,
+  type EventDetail,
+  type Evidence,
+  type HeldState,
+  type JobChange,
+} from '../domain/event.ts';
 import { JOB_STATES, type JobState, type Micros } from '../domain/job.ts';
 import { parseFailure } from './row.ts';
 
-/** Keys: t job type, p priority, b blocked, r instant in microseconds, f failure, n next attempt, d dead-lettered, m reason, s state, e evidence. */
+/**
+ * Keys: t job type, p priority, b blocked, r instant in microseconds, f failure, n next attempt, d dead-lettered, m reason, s state, e evidence;
+ * of a custom event y type, d data in base64, c content type, s state.
+ */
 export function enqueuedDetail(jobType: string, priority: number, runAt: Micros | null, blocked: boolean): string | null {
   if (jobType === '' && priority === 0 && runAt === null && !blocked) return null;
   return JSON.stringify({
@@ -73,6 +84,14 @@ function parseAsked(code: number, told: Told): EventDetail | null {
       return { type: 'abandon_requested', reason: text(told, 'm'), state: heldState(told) };
     case EVENT_CODES.updated:
       return { type: 'updated', change: parseChange(told), state: anyState(told) };
+    case CUSTOM_CODE:
+      return {
+        type: 'custom',
+        customType: text(told, 'y'),
+        data: Buffer.from(text(told, 'd'), 'base64'),
+        contentType: text(told, 'c'),
+        state: anyState(told),
+      };
     default:
       return null;
   }
@@ -126,6 +145,6 @@ function heldState(told: Told): HeldState {
 
 function anyState(told: Told): JobState {
   const state = JOB_STATES.find((one) => one === told.get('s'));
-  if (state === undefined) throw new Error('an update names no state');
+  if (state === undefined) throw new Error('an event names no state');
   return state;
 }

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import postgres, { type Sql } from 'postgres';
 import type { Doorbell, DoorbellListener } from '../engine/ports/doorbell.ts';
 import type { Database } from './database.ts';
+import { notifyProgress, parseNotice, PROGRESS_CHANNEL } from './progress-notice.ts';
 import { statement, param } from './statement.ts';
 import { sql } from 'drizzle-orm';
 
@@ -35,7 +36,7 @@ export function createDoorbell(url: string, database: Database): Doorbell {
   // A lost ring costs the others one interval of polling, nothing else.
   const notify = () => void database.run(notifyStatement, { replica }).catch(() => undefined);
 
-  const listen = async ({ onRing, onQueues }: DoorbellListener) => {
+  const listen = async ({ onRing, onQueues, onProgress }: DoorbellListener) => {
     const former = listener;
     listener = connect(url);
     // What its last queries met was told already, or is of no interest.
@@ -49,7 +50,11 @@ export function createDoorbell(url: string, database: Database): Doorbell {
       onRing();
       onQueues();
     };
-    await listener.listen(CHANNEL, onHeard, onListening);
+    const connection = listener;
+    await connection.listen(CHANNEL, onHeard, onListening);
+    if (onProgress !== undefined) {
+      await connection.listen(PROGRESS_CHANNEL, (notice) => onProgress(() => parseNotice(notice, replica)));
+    }
   };
 
   return {
@@ -59,6 +64,7 @@ export function createDoorbell(url: string, database: Database): Doorbell {
         notify();
       }, RING_GAP_MS);
     },
+    tell: (progress) => notifyProgress(database.run, replica, progress),
     listen: async (told) => {
       // A database that says nothing keeps nobody from serving: the log is looked at in any case, and listening is tried again.
       await Promise.race([listen(told), pause(FIRST_ANSWER_MS, undefined, { ref: false })]);

@@ -7,6 +7,8 @@ const NO_EPOCH = 'ST001';
 /** Of a row that no partition takes, where no constraint is named. */
 const CHECK_VIOLATION = '23514';
 
+const DUPLICATE_KEY = '23505';
+
 /** The statement names queues by ids of another history of the database. */
 const OTHER_EPOCH = 'ST002';
 
@@ -50,6 +52,11 @@ export function isUnprepared(cause: unknown): boolean {
   const code = sqlState(cause);
   if (code !== CHECK_VIOLATION) return code === NO_EPOCH;
   return cause instanceof Error && !('constraint_name' in cause && cause.constraint_name !== undefined);
+}
+
+/** Whether a statement was undone because another one had written the same key. */
+export function isDuplicateKey(error: unknown): boolean {
+  return error instanceof StoreError && sqlState(error.cause) === DUPLICATE_KEY;
 }
 
 /** Five characters from the server; null where the server did not answer, also where Node's own code is as long: `EPIPE`. */

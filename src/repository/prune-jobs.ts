@@ -117,6 +117,7 @@ const removeStatement = statement<ChoiceParam | 'now' | 'jobs' | 'lives' | 'from
     select ${shard}, c.epoch, c.now, '{}', '{}', '{}', ${fewerDeadLetters}
       from c where exists (select from letters where replayed_at is null)),
   checkpoints as (delete from stint.checkpoint where shard = ${shard} and ${within('job')}),
+  facts as (delete from stint.custom_event where shard = ${shard} and ${within('job')}),
   events as (delete from stint.job_event where shard = ${shard} and ${within('job')}),
   attempts as (delete from stint.attempt where shard = ${shard} and ${within('job')}),
   ends as (delete from stint.terminal where shard = ${shard} and ${within('job')}),

@@ -3,6 +3,7 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { EnqueueOutcome, Repository } from '../engine/ports/repository.ts';
 import { nowValue } from './clock.ts';
 import type { Database } from './database.ts';
+import { appendMany } from './events/append.ts';
 import { jobFacts } from './events/history.ts';
 import { KeyedCommits } from './keyed.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
@@ -19,6 +20,7 @@ import { resuming } from './jobs/resume.ts';
 import { retrying } from './jobs/retry.ts';
 import { updating } from './jobs/update.ts';
 import { checkInvariants } from './queues/check-invariants.ts';
+import { replayedJobs, retainedJobs } from './queues/verify-replay.ts';
 import { signedJobs } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { queueStatsReader } from './queues/get-queue-stats.ts';
@@ -46,6 +48,7 @@ import { ackMany } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
 import { failMany } from './workers/fail.ts';
 import { heartbeatMany } from './workers/heartbeat.ts';
+import { heldAttempts } from './workers/held-attempts.ts';
 import { leasesOfRequest } from './workers/leases-of-request.ts';
 import { releaseMany } from './workers/release.ts';
 import { startMany } from './workers/start.ts';
@@ -92,6 +95,7 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
     startMany: (items) => startMany(hot.run, now(), items),
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
+    heldAttempts: (tokens) => heldAttempts(hot.run, tokens),
     ackMany: (items) => keyed.each(ackMany(hot.run, now(), items)),
     failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
     releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
@@ -108,7 +112,10 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     findReplayable: (filter, pageSize, stretch) => findReplayable(slow.run, filter, pageSize, stretch),
     replayPage: (page) => keyed.page(replayPage(hot, now(), page)),
     foreseeReplay: (page) => foreseeReplay(slow.run, page),
-    history: async (jobId, afterSequence, limit) => (await jobFacts(hot.run, [jobId], afterSequence, limit))[0] ?? null,
+    appendMany: (items) => appendMany(hot, now(), items),
+    history: async (jobId, afterSequence, limit, wanted) =>
+      (await jobFacts(hot.run, [{ jobId, after: afterSequence }], limit, wanted))[0] ?? null,
+    histories: (asked, limit, wanted) => jobFacts(hot.run, asked, limit, wanted),
     signedJobs: (queue, limit, reduce) => signedJobs(slow, queue, limit, reduce),
     peekQueue: (queue, limit, types) => peekQueue(hot.run, now(), queue, limit, types),
     configuredQueue: (name) => configuredQueue(hot.run, name),
@@ -120,13 +127,15 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     drainState: (name) => drainState(hot.run, name),
     queueStats: (name) => queueStats(now(), name),
     checkInvariants: (namespace, pageSize, after) => checkInvariants(slow.run, namespace, pageSize, after),
+    retainedJobs: (queue, limit, after) => retainedJobs(slow.run, queue, limit, after),
+    replayedJobs: (ids, eventsEach) => replayedJobs(slow.run, ids, eventsEach),
     nextDue: () => due.look(upkeep.run, now()),
     promoteDue: () => promoteDue(upkeep.run, now(), UPKEEP_BATCH),
     expireLeases: () => expireLeases(upkeep.run, now(), UPKEEP_BATCH, () => 0.5 + random() / 2),
     timeOut: () => timeOut(upkeep.run, now(), UPKEEP_BATCH),
     unblock: () => unblock(upkeep, now(), UPKEEP_BATCH),
     sweepFairKeys: (after) => sweepFairKeys(upkeep, after, UPKEEP_BATCH),
-    pruneExpired: () => pruneExpired(upkeep, now(), UPKEEP_BATCH),
+    pruneExpired: () => pruneExpired({ upkeep, slow }, now(), UPKEEP_BATCH),
     dropPartitions: () => dropPartitions(upkeep.run, now(), journalRetentionDays),
     keepLean: () => lean.round(),
     foldJournal: () => foldJournal({ run: hot.run, slow: slow.run }, now(), FOLD_BATCH),

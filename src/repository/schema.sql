@@ -47,6 +47,24 @@ create table stint.checkpoint (
   constraint checkpoint_shard_job_fence_pk PRIMARY KEY (shard, job, fence)
 ) partition by RANGE (job);
 
+create table stint.custom_event (
+  shard smallint not null,
+  job uuid not null,
+  seq bigint not null,
+  type text not null,
+  at timestamp with time zone not null,
+  life integer not null,
+  attempt integer not null,
+  fence bigint not null,
+  state text not null,
+  worker text not null,
+  data bytea not null,
+  content_type text not null,
+  replay_key text,
+  constraint custom_event_shard_job_seq_pk PRIMARY KEY (shard, job, seq)
+) partition by RANGE (job);
+CREATE UNIQUE INDEX custom_event_replay ON ONLY stint.custom_event USING btree (shard, job, replay_key) WHERE (replay_key IS NOT NULL);
+
 create table stint.dead_letter (
   shard smallint not null,
   queue_id integer not null,
@@ -793,7 +811,7 @@ BEGIN
   FOR day IN SELECT d FROM stint.days_before('job', before) d LOOP
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM stint.%I)', 'job_' || day) INTO has_jobs;
     CONTINUE WHEN has_jobs;
-    FOREACH parent IN ARRAY ARRAY['attempt', 'terminal', 'job_event', 'checkpoint', 'job'] LOOP
+    FOREACH parent IN ARRAY ARRAY['attempt', 'terminal', 'job_event', 'custom_event', 'checkpoint', 'job'] LOOP
       child := format('%s_%s', parent, day);
       CONTINUE WHEN to_regclass('stint.' || child) IS NULL;
       EXECUTE format('LOCK TABLE ONLY stint.%I IN ACCESS EXCLUSIVE MODE', parent);
@@ -962,7 +980,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('stint.ensure_partitions'));
   FOR day IN SELECT generate_series(date_trunc('day', from_at), date_trunc('day', to_at), interval '1 day') LOOP
-    FOREACH parent IN ARRAY ARRAY['job', 'attempt', 'terminal', 'job_event', 'checkpoint', 'journal'] LOOP
+    FOREACH parent IN ARRAY ARRAY['job', 'attempt', 'terminal', 'job_event', 'custom_event', 'checkpoint', 'journal'] LOOP
       child := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
       CONTINUE WHEN to_regclass('stint.' || child) IS NOT NULL;
       settings := 'autovacuum_vacuum_insert_threshold = 200000, autovacuum_analyze_threshold = 200000';

@@ -544,6 +544,35 @@ export const jobEvent = stint.table(
   (t) => [primaryKey({ columns: [t.shard, t.job, t.seq] })],
 );
 
+/** Facts that others than the service tell. Insert only; partitioned as `job`. Apart from `job_event`, of which every read of a job reads all. */
+export const customEvent = stint.table(
+  'custom_event',
+  {
+    shard: smallint('shard').notNull(),
+    job: uuid('job').notNull(),
+    seq: int8('seq').notNull(),
+    type: text('type').notNull(),
+    at: instant('at').notNull(),
+    life: integer('life').notNull(),
+    attempt: integer('attempt').notNull(),
+    fence: int8('fence').notNull(),
+    /** What the job was, and stayed. */
+    state: text('state').notNull(),
+    /** Who held it; empty: nobody. */
+    worker: text('worker').notNull(),
+    data: bytea('data').notNull(),
+    contentType: text('content_type').notNull(),
+    /** One key, one event of the job. */
+    replayKey: text('replay_key'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.shard, t.job, t.seq] }),
+    uniqueIndex('custom_event_replay')
+      .on(t.shard, t.job, t.replayKey)
+      .where(sql`replay_key is not null`),
+  ],
+);
+
 /** What a worker left for its successor. Partitioned as `job`. */
 export const checkpoint = stint.table(
   'checkpoint',

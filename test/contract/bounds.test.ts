@@ -104,6 +104,38 @@ const bounds: Bound[] = [
   ],
   ['a page of jobs', 'page_size', 1_000, ({ stint, namespace }, n) => stint.listJobs({ namespace, pageSize: n })],
   [
+    'the data of an event',
+    'data',
+    64 * KiB,
+    async ({ stint, namespace, enqueue }, n) => stint.appendEvent({ namespace, jobId: (await enqueue()).jobId, type: 'a', data: bytes(n) }),
+  ],
+  [
+    'the media type of an event',
+    'content_type',
+    256,
+    async ({ stint, namespace, enqueue }, n) =>
+      stint.appendEvent({ namespace, jobId: (await enqueue()).jobId, type: 'a', contentType: text(n) }),
+  ],
+  [
+    'a replay key',
+    'replay_key',
+    256,
+    async ({ stint, namespace, enqueue }, n) =>
+      stint.appendEvent({ namespace, jobId: (await enqueue()).jobId, type: 'a', replayKey: text(n) }),
+  ],
+  [
+    'the type of an event',
+    'type',
+    64,
+    async ({ stint, namespace, enqueue }, n) => stint.appendEvent({ namespace, jobId: (await enqueue()).jobId, type: text(n) }),
+  ],
+  [
+    'recent events',
+    'recent',
+    1_000,
+    async ({ stint, namespace, enqueue }, n) => stint.listEvents({ namespace, jobId: (await enqueue()).jobId, recent: n }),
+  ],
+  [
     'a page of events',
     'page_size',
     1_000,

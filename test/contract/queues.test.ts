@@ -90,6 +90,7 @@ describe('GetServerInfo', () => {
       maxKeyBytes: 256,
       maxRequestBytes: 4_194_304,
       maxBatchItems: 1_000,
+      maxCustomEventsPerJob: 10_000,
       maxLongPoll: seconds(60),
       minLeaseDuration: seconds(1),
       maxLeaseDuration: seconds(86_400),

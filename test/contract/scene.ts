@@ -79,7 +79,20 @@ export class Scene {
       expect(page.violations).toEqual([]);
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
+    const { queues } = await this.stint.listQueues({ namespace: this.namespace, pageSize: 1_000 });
+    for (const { name } of queues) await this.#replays(name);
   };
+
+  /** What the events of its jobs come to is what is stored of them. */
+  async #replays(queue: string): Promise<void> {
+    let pageToken = '';
+    do {
+      const scope = { $case: 'queue', queue } as const;
+      const page = await this.stint.verifyReplay({ namespace: this.namespace, scope, pageSize: 1_000, pageToken });
+      expect(page.differences).toEqual([]);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+  }
 }
 
 /**

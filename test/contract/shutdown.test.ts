@@ -44,6 +44,19 @@ describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS:
     expect((await again).state).toBe(JobState.SUCCEEDED);
   });
 
+  it('ends a parked AwaitEvent with a reason to await again, which another replica answers', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, stint, enqueue } = scene;
+    const { jobId } = await enqueue();
+    const follower = leaving.awaitEvent({ namespace, jobId, type: 'seen' });
+    expect(await follower.next()).toEqual({ event: undefined, latestSequence: 1n });
+    const ended = refusal(follower.rest());
+    await stop();
+    expect(await ended).toMatchObject({ info: { reason: 'SHUTTING_DOWN' }, names: ['ErrorInfo', 'RetryInfo'] });
+    await stint.appendEvent({ namespace, jobId, type: 'seen' });
+    expect((await stint.awaitEvent({ namespace, jobId, type: 'seen' }).rest()).at(-1)?.event?.sequence).toBe(2n);
+  });
+
   it.each<[string, (queue: string, jobId: string) => NonNullable<Parameters<typeof SubscribeRequest.fromPartial>[0]['scope']>]>([
     ['a job', (_queue, jobId) => ({ $case: 'jobId', jobId })],
     ['a queue', (queue) => ({ $case: 'queue', queue })],

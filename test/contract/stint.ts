@@ -10,9 +10,17 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Event } from '../../gen/stint/v1/event.ts';
-import { EventServiceClient, ListEventsRequest, SubscribeRequest, type SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
+import {
+  AppendEventRequest,
+  AwaitEventRequest,
+  EventServiceClient,
+  ListEventsRequest,
+  SubscribeRequest,
+  type SubscribeResponse,
+} from '../../gen/stint/v1/event_service.ts';
 import type { Job } from '../../gen/stint/v1/job.ts';
 import {
+  AwaitJobsRequest,
   AwaitTerminalRequest,
   CancelJobRequest,
   CancelJobsRequest,
@@ -45,6 +53,7 @@ import {
   QueueServiceClient,
   ReplayDeadLettersRequest,
   RunUpkeepRequest,
+  VerifyReplayRequest,
   WaitDrainedRequest,
   WatchQueueStatsRequest,
 } from '../../gen/stint/v1/queue_service.ts';
@@ -117,6 +126,8 @@ export function connect(address: string) {
     getServerInfo: unary(GetServerInfoRequest, jobs.getServerInfo.bind(jobs)),
     awaitTerminal: (partial: Parameters<typeof AwaitTerminalRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
       new Follower(jobs.awaitTerminal(AwaitTerminalRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
+    awaitJobs: (partial: Parameters<typeof AwaitJobsRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(jobs.awaitJobs(AwaitJobsRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     claim: unary(ClaimRequest, workers.claim.bind(workers)),
     start: unary(StartRequest, workers.start.bind(workers)),
     heartbeat: unary(HeartbeatRequest, workers.heartbeat.bind(workers)),
@@ -125,9 +136,12 @@ export function connect(address: string) {
     release: unary(ReleaseRequest, workers.release.bind(workers)),
     suspend: unary(SuspendRequest, workers.suspend.bind(workers)),
     settle: unary(SettleRequest, workers.settle.bind(workers)),
-    subscribe: (partial: Parameters<typeof SubscribeRequest.fromPartial>[0]) =>
-      new Follower(events.subscribe(SubscribeRequest.fromPartial(partial), { deadline: Date.now() + CALL_DEADLINE_MS })),
+    subscribe: (partial: Parameters<typeof SubscribeRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(events.subscribe(SubscribeRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     listEvents: unary(ListEventsRequest, events.listEvents.bind(events)),
+    appendEvent: unary(AppendEventRequest, events.appendEvent.bind(events)),
+    awaitEvent: (partial: Parameters<typeof AwaitEventRequest.fromPartial>[0], deadlineMs = CALL_DEADLINE_MS) =>
+      new Follower(events.awaitEvent(AwaitEventRequest.fromPartial(partial), { deadline: Date.now() + deadlineMs })),
     getSignature: unary(GetSignatureRequest, queues.getSignature.bind(queues)),
     putQueue: unary(PutQueueRequest, queues.putQueue.bind(queues)),
     listQueues: unary(ListQueuesRequest, queues.listQueues.bind(queues)),
@@ -143,6 +157,7 @@ export function connect(address: string) {
     listDeadLetters: unary(ListDeadLettersRequest, queues.listDeadLetters.bind(queues)),
     replayDeadLetters: unary(ReplayDeadLettersRequest, queues.replayDeadLetters.bind(queues)),
     checkInvariants: unary(CheckInvariantsRequest, queues.checkInvariants.bind(queues)),
+    verifyReplay: unary(VerifyReplayRequest, queues.verifyReplay.bind(queues)),
     prune: unary(PruneRequest, queues.prune.bind(queues)),
     runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
     close: () => channel.close(),

@@ -11,6 +11,7 @@ const silent: EventLog = {
   epoch: unread,
   readFrom: unread,
   watch: unread,
+  watchMany: unread,
   keepReading: () => ({ close: () => undefined }),
   committed: () => undefined,
 };

@@ -4,7 +4,7 @@ import { failing, item, items, Lane, outcome, settled, type Flight } from './lan
 
 describe('a commit that fails', () => {
   it('is run again as it is when it lost a race', async () => {
-    const { group, batches } = failing('conflict', ['b'], 3);
+    const { group, batches } = failing('conflict', ['b'], { times: 3 });
     expect(await group.submitMany([item('a'), item('b')])).toEqual(['A', 'B']);
     expect(batches).toEqual(Array.from({ length: 4 }, () => ['a', 'b']));
   });
@@ -22,6 +22,16 @@ describe('a commit that fails', () => {
       items(100).map(({ name }) => (name === '37' || name === '38' ? 'bad_item' : name.toUpperCase())),
     );
     expect(batches.length).toBeLessThan(25);
+  });
+
+  it('is halved where it only reads and is broken; where the store is away, it is not', async () => {
+    const { group } = failing('broken', ['37'], { readsOnly: true });
+    const answers = items(100).map((one) => outcome(group.submit(one)));
+    expect(await Promise.all(answers)).toEqual(items(100).map(({ name }) => (name === '37' ? 'broken' : name.toUpperCase())));
+    const away = failing('unavailable', ['37'], { readsOnly: true });
+    const refused = items(100).map((one) => outcome(away.group.submit(one)));
+    expect(await Promise.all(refused)).toEqual(items(100).map(() => 'unavailable'));
+    expect(away.batches).toHaveLength(1);
   });
 
   it.each(['unavailable', 'broken'] as const)('rejects everybody in it when the store is %s, and nobody else', async (kind) => {

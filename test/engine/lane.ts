@@ -73,11 +73,16 @@ export const outcome = (promise: Promise<unknown>) =>
   );
 
 /** Fails whatever holds one of the named items, `times` times each; counts what it was asked for. */
-export function failing(kind: StoreErrorKind, bad: readonly string[], times = Number.POSITIVE_INFINITY) {
+export function failing(
+  kind: StoreErrorKind,
+  bad: readonly string[],
+  { times = Number.POSITIVE_INFINITY, readsOnly = false }: { readonly times?: number; readonly readsOnly?: boolean } = {},
+) {
   const left = new Map(bad.map((name) => [name, times]));
   const batches: string[][] = [];
   const group = new GroupCommit<Item, string>({
     name: 'lane',
+    readsOnly,
     bytesOf: ({ bytes }) => bytes,
     tenantOf: ({ tenant }) => tenant,
     commit: async (sent) => {

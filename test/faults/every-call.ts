@@ -111,6 +111,12 @@ async function following(scene: Scene) {
   return {
     'get a job': () => stint.getJob({ namespace, jobId }, DEADLINE_MS),
     'list events': () => stint.listEvents({ namespace, jobId }, DEADLINE_MS),
+    'append an event': () => stint.appendEvent({ namespace, jobId, type: 'fact', replayKey: 'k' }, DEADLINE_MS),
+    'await an event': async () => {
+      const follower = stint.awaitEvent({ namespace, jobId, type: 'never' }, DEADLINE_MS);
+      await follower.next();
+      follower.cancel();
+    },
     'peek into a queue': () => stint.peekQueue({ namespace, queue }, DEADLINE_MS),
     'await a job': async () => {
       const follower = stint.awaitTerminal({ namespace, jobId }, DEADLINE_MS);

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Job, JobId, JobState } from '../../src/domain/job.ts';
+import { ProgressBoard } from '../../src/engine/progress/progress-board.ts';
 import { GroupCommit } from '../../src/engine/group-commit.ts';
 import { awaitTerminal, type AwaitParts } from '../../src/engine/jobs/await-terminal.ts';
 import { query } from './follower.ts';
@@ -21,7 +22,15 @@ function awaiting({ store, hub }: Replica): AwaitParts & { readonly drain: () =>
     bytesOf: () => 0,
     tenantOf: () => '',
   });
-  return { log: hub, repository: store.repository, reads, draining: draining.signal, drain: () => draining.abort() };
+  return {
+    log: hub,
+    repository: store.repository,
+    board: new ProgressBoard(),
+    reads,
+    draining: draining.signal,
+    random: () => 0,
+    drain: () => draining.abort(),
+  };
 }
 
 async function statesOf(states: AsyncIterable<{ readonly job: Job; readonly terminal: boolean }>): Promise<string[]> {

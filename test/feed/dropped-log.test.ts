@@ -1,7 +1,7 @@
 /** The log leaves a day at a time; who has not seen what left is told so, and the others notice nothing. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Scene } from '../contract/scene.ts';
-import { collect, connect, type Follower, reasonOf, type Stint } from '../contract/stint.ts';
+import { collect, connect, type Follower, reasonOf, refusal, type Stint } from '../contract/stint.ts';
 import type { SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
 import { PlayedClock } from '../support/clock.ts';
 import { startService, type TestService } from '../support/service.ts';
@@ -61,6 +61,21 @@ it('a cursor that has not seen what left is refused, and one that has goes on', 
   expect((await until(follow(FROM_BEGINNING), third.jobId)).jobs).toEqual([third.jobId]);
   expect((await one.job(first.jobId)).jobId).toBe(first.jobId);
   expect(await one.eventTypes(first.jobId)).toEqual(['enqueued']);
+});
+
+it('who is refused is told a cursor that begins with what is left', async () => {
+  const first = await one.enqueue();
+  const { cursor: early } = await until(follow(FROM_BEGINNING), first.jobId);
+  await one.enqueue();
+  await pass(9);
+  const third = await one.enqueue();
+  const { info } = await refusal(after(early).next());
+  const oldest = info?.metadata['oldest_cursor'] ?? '';
+  expect((await until(after(oldest), third.jobId)).jobs).toEqual([third.jobId]);
+  // It outlives what it was told for.
+  await pass(9);
+  const fourth = await one.enqueue();
+  expect((await until(after(oldest), fourth.jobId)).jobs).toEqual([fourth.jobId]);
 });
 
 it('a cursor in the middle of what left is refused', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobEvent } from '../../src/domain/event.ts';
 import type { DoorbellListener } from '../../src/engine/ports/doorbell.ts';
-import { EpochEnded } from '../../src/engine/ports/event-log.ts';
+import { EpochEnded, MAX_WATCHES } from '../../src/engine/ports/event-log.ts';
 import { JournalDropped } from '../../src/engine/ports/journal.ts';
 import { EventHub } from '../../src/feed/event-hub.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
@@ -15,6 +15,7 @@ class HandBell {
     this.onRing = onRing;
     return Promise.resolve();
   };
+  tell = () => Promise.resolve();
   close = () => Promise.resolve();
 }
 
@@ -234,6 +235,26 @@ describe('the hub', () => {
     expect(seen.map((one) => one.jobId)).toEqual([jobId(1)]);
     expect(failures).toContainEqual(new Error('away'));
     reader.close();
+  });
+
+  it('refuses more watches than it has room for, all of one call, and has room again', async () => {
+    const jobIds = Array.from({ length: 1_000 }, (_, index) => jobId(index));
+    const watches: { close: () => void }[] = [];
+    for (let count = 1_000; count < MAX_WATCHES; count += jobIds.length) watches.push(await hub.watchMany(jobIds));
+    const lone = await hub.watch(jobId(1));
+    const overloaded = { refusal: { kind: 'overloaded', what: 'watched jobs' } };
+    await expect(hub.watchMany(jobIds)).rejects.toMatchObject(overloaded);
+    watches.push(await hub.watchMany(jobIds.slice(1)));
+    await expect(hub.watch(jobId(1))).rejects.toMatchObject(overloaded);
+    for (const closing of [lone, lone]) closing.close();
+    watches.push(await hub.watch(jobId(1)));
+    await expect(hub.watch(jobId(1))).rejects.toMatchObject(overloaded);
+    for (const watch of watches) watch.close();
+    expect(hub.watchedJobs).toBe(0);
+    // Nor does it read on for those it refused.
+    const { reads } = journal;
+    await hub.refresh();
+    expect(journal.reads).toBe(reads);
   });
 
   it.each<[string, () => Promise<unknown>]>([

@@ -28,7 +28,12 @@ export interface ReplicaOptions {
   readonly through?: (store: Store) => Store;
 }
 
-const DEAF: Doorbell = { ring: () => undefined, listen: () => Promise.resolve(), close: () => Promise.resolve() };
+const DEAF: Doorbell = {
+  ring: () => undefined,
+  tell: () => Promise.resolve(),
+  listen: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
 
 export async function startReplica(database: TestDatabase, options: ReplicaOptions = {}): Promise<Replica> {
   const { ringEvents, deaf = false, through = (store) => store } = options;
@@ -49,6 +54,7 @@ export async function startReplica(database: TestDatabase, options: ReplicaOptio
     },
     onBegin: () => engine.onBegin(),
     onQueues: () => engine.onQueues(),
+    onProgress: (read) => engine.onProgress(read),
     onNewEpoch: () => {
       newEpochs += 1;
       engine.onNewEpoch();
@@ -56,7 +62,10 @@ export async function startReplica(database: TestDatabase, options: ReplicaOptio
     onFailure: (error) => broken('feed', error),
     ...(ringEvents === undefined ? {} : { ringEvents }),
   });
-  const engine = createEngine({ repository: store.repository, log: hub, random: () => 0, onFailure: broken, onHealthy: () => undefined });
+  const engine = createEngine({
+    ...{ repository: store.repository, log: hub, random: () => 0, onFailure: broken, onHealthy: () => undefined },
+    tellProgress: (told) => store.doorbell.tell(told),
+  });
   await hub.start();
   return {
     engine,
@@ -67,6 +76,7 @@ export async function startReplica(database: TestDatabase, options: ReplicaOptio
     newEpochs: () => newEpochs,
     close: async () => {
       await engine.drain();
+      await engine.stop();
       await hub.stop();
       await store.close();
     },

@@ -203,7 +203,6 @@ const unserved: [string, () => Promise<unknown>][] = [
     what,
     () => enqueue(engine)(EnqueueRequest.fromPartial({ job: { queue: 'q', ...spec } }), anyCall()),
   ]),
-  ['leases[0].progress', () => heartbeat(engine)(HeartbeatRequest.fromPartial({ leases: [{ progress: {} }] }), anyCall())],
   ['queue', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ queue: 'q' }), anyCall())],
   ['job_id', () => checkInvariants(engine)(CheckInvariantsRequest.fromPartial({ jobId }), anyCall())],
 ];

@@ -199,7 +199,7 @@ describe('an RPC without a handler', () => {
 
 describe('a stream', () => {
   const request = SubscribeRequest.fromPartial({ scope: { $case: 'queue', queue: 'q' } });
-  const message = (cursor: string): SubscribeResponse => ({ cursor, events: [], reconnect: undefined });
+  const message = (cursor: string): SubscribeResponse => ({ cursor, events: [], progress: [], reconnect: undefined });
 
   it('carries what its handler gives, in order, then ends with OK', async () => {
     const { events } = await serve({ events: { subscribe: () => counting(100, (n) => message(String(n))) } });
@@ -214,7 +214,7 @@ describe('a stream', () => {
   it('carries what came before a refusal, then its reason', async () => {
     async function* subscribe() {
       yield message('1');
-      throw new RefusalError({ kind: 'cursor_expired', why: 'too old' });
+      throw new RefusalError({ kind: 'cursor_expired', oldestCursor: 'x', why: 'too old' });
     }
     const { events } = await serve({ events: { subscribe } });
     const cursors: string[] = [];

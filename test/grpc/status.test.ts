@@ -27,7 +27,7 @@ const table: [Refusal, Code, string, string[]][] = [
     'INVALID_TRANSITION',
     ['PreconditionFailure'],
   ],
-  [{ kind: 'cursor_expired', why: 'too old' }, Code.OUT_OF_RANGE, 'CURSOR_EXPIRED', []],
+  [{ kind: 'cursor_expired', why: 'too old', oldestCursor: 'c' }, Code.OUT_OF_RANGE, 'CURSOR_EXPIRED', []],
   [{ kind: 'overloaded', what: 'enqueue', retryAfterMs: 50 }, Code.RESOURCE_EXHAUSTED, 'OVERLOADED', ['RetryInfo', 'QuotaFailure']],
   [{ kind: 'store_unavailable', retryAfterMs: 50 }, Code.UNAVAILABLE, 'STORE_UNAVAILABLE', ['RetryInfo']],
   [{ kind: 'shutting_down' }, Code.UNAVAILABLE, 'SHUTTING_DOWN', ['RetryInfo']],
@@ -56,6 +56,13 @@ describe('the error table', () => {
   it('tells the state and the action of an illegal transition', () => {
     const { rich } = ending(new RefusalError({ kind: 'invalid_transition', jobId, state: 'SUCCEEDED', action: 'retry' }));
     expect(rich.info?.metadata).toEqual({ job_id: jobId, state: 'SUCCEEDED', action: 'retry' });
+  });
+
+  it('tells how often a job allows an action, where that is why it does not', () => {
+    const refusal = { kind: 'invalid_transition', jobId, state: 'RUNNING', action: 'append_event', limit: 10_000 } as const;
+    const { details, rich } = ending(new RefusalError(refusal));
+    expect(rich.info?.metadata).toEqual({ job_id: jobId, state: 'RUNNING', action: 'append_event', limit: '10000' });
+    expect(details).toBe('a job allows append_event at most 10000 times');
   });
 
   it('tells a client when to come back', () => {

@@ -23,6 +23,7 @@ const untouched: Engine = {
     cancelJobs: unexpected,
     retryJobs: unexpected,
     awaitTerminal: unexpected,
+    awaitJobs: unexpected,
   },
   workers: {
     claim: unexpected,
@@ -34,7 +35,7 @@ const untouched: Engine = {
     suspend: unexpected,
     settle: unexpected,
   },
-  events: { subscribe: unexpected, listEvents: unexpected },
+  events: { subscribe: unexpected, listEvents: unexpected, awaitEvent: unexpected, appendEvent: unexpected },
   queues: {
     putQueue: unexpected,
     getQueue: unexpected,
@@ -49,6 +50,7 @@ const untouched: Engine = {
     listDeadLetters: unexpected,
     replayDeadLetters: unexpected,
     checkInvariants: unexpected,
+    verifyReplay: unexpected,
     prune: unexpected,
     runUpkeep: unexpected,
   },

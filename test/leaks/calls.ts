@@ -1,6 +1,13 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { AwaitEventRequest, EventServiceService, ListEventsRequest, SubscribeRequest } from '../../gen/stint/v1/event_service.ts';
 import {
+  AppendEventRequest,
+  AwaitEventRequest,
+  EventServiceService,
+  ListEventsRequest,
+  SubscribeRequest,
+} from '../../gen/stint/v1/event_service.ts';
+import {
+  AwaitJobsRequest,
   AwaitTerminalRequest,
   EnqueueBatchRequest,
   EnqueueRequest,
@@ -37,6 +44,8 @@ export interface Ground {
   readonly queue: string;
   /** A job that nobody ever claims: whoever awaits its end waits. */
   readonly waitingJobId: string;
+  /** Another that nobody claims, whose history grows. */
+  readonly notedJobId: string;
   /** Of a lease that is live, as long as there are any. */
   leaseToken(): string;
   /** Rises: makes what is enqueued, or asked for, differ. */
@@ -122,6 +131,7 @@ const jobCalls = [
     ({ namespace, waitingJobId: jobId }) => ({ namespace, jobId, includeProgress: true }),
     parks,
   ),
+  of(JobServiceService.awaitJobs, AwaitJobsRequest, ({ namespace, waitingJobId }) => ({ namespace, jobIds: [waitingJobId] }), parks),
 ];
 
 const claimer = (ground: Ground) => ({
@@ -159,9 +169,18 @@ const workerCalls = [
 
 const eventCalls = [
   of(EventServiceService.listEvents, ListEventsRequest, ({ namespace, waitingJobId: jobId }) => ({ namespace, jobId })),
-  of(EventServiceService.awaitEvent, AwaitEventRequest, ({ namespace, waitingJobId: jobId }) => ({ namespace, jobId, type: 'x' })),
+  of(EventServiceService.awaitEvent, AwaitEventRequest, ({ namespace, waitingJobId: jobId }) => ({ namespace, jobId, type: 'x' }), parks),
+  of(EventServiceService.appendEvent, AppendEventRequest, (ground) => ({
+    ...{ namespace: ground.namespace, jobId: ground.notedJobId, type: 'fact', data: body() },
+    replayKey: own('fact', ground, KEY_BYTES),
+  })),
   of(EventServiceService.subscribe, SubscribeRequest, ({ namespace }) => ({ namespace, scope: scopes.everything }), parks),
-  of(EventServiceService.subscribe, SubscribeRequest, (ground) => ({ namespace: ground.namespace, scope: scopes.queue(ground) }), parks),
+  of(
+    EventServiceService.subscribe,
+    SubscribeRequest,
+    (ground) => ({ namespace: ground.namespace, scope: scopes.queue(ground), includeProgress: true }),
+    parks,
+  ),
   of(
     EventServiceService.subscribe,
     SubscribeRequest,

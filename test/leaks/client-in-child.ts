@@ -7,7 +7,14 @@ import { RawConnection } from './raw-connection.ts';
 const [address = '', namespace = '', waitingJobId = '', times = '1'] = process.argv.slice(2);
 
 let count = 0;
-const ground: Ground = { namespace, queue: 'work', waitingJobId, leaseToken: () => '', count: () => (count += 1) };
+const ground: Ground = {
+  namespace,
+  queue: 'work',
+  waitingJobId,
+  notedJobId: waitingJobId,
+  leaseToken: () => '',
+  count: () => (count += 1),
+};
 
 async function main(): Promise<void> {
   const connection = await RawConnection.open(address);

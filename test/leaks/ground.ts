@@ -11,17 +11,19 @@ const SPARE_JOBS = 0.5;
 const BATCH = 1_000;
 const LEASE_SECONDS = 3_600;
 
-/** In a namespace: a job that waits, and whatever else the calls of vanishing clients need. */
+/** In a namespace: two jobs that wait, and whatever else the calls of vanishing clients need. */
 export async function prepareGround(stint: Stint, namespace: string, leaseSeconds = LEASE_SECONDS): Promise<StockedGround> {
   const queue = 'work';
-  const { job } = await stint.enqueue({ namespace, job: { queue: 'still', payload: Buffer.alloc(1_000) } });
+  const still = async () => (await stint.enqueue({ namespace, job: { queue: 'still', payload: Buffer.alloc(1_000) } })).job?.jobId ?? '';
+  const [waitingJobId, notedJobId] = [await still(), await still()];
   const tokens: string[] = [];
   let count = 0;
   let used = 0;
   return {
     namespace,
     queue,
-    waitingJobId: job?.jobId ?? '',
+    waitingJobId,
+    notedJobId,
     leaseToken: () => tokens[(used += 1) % tokens.length] ?? '',
     count: () => (count += 1),
     stock: async (leases) => {

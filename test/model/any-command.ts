@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { Via } from './real.ts';
 import * as commands from './commands.ts';
 import { failureOf } from './commands.ts';
+import { append } from './event-commands.ts';
 import * as operators from './operator-commands.ts';
 import * as workers from './worker-commands.ts';
 
@@ -95,5 +96,17 @@ const operations = [
 const advance = fc.constantFrom(1, 999, 1_500, 4_000, 6_000, 36_000).map(commands.advance);
 const upkeep = via.map(commands.upkeep);
 
+const facts = fc
+  .tuple(
+    via,
+    fc.record({
+      job: fc.nat(20),
+      by: fc.constantFrom('stranger' as const, 'holder' as const),
+      type: fc.constantFrom('note', 'note', 'other'),
+      replayKey: fc.constantFrom(null, null, 'k1', 'k2'),
+    }),
+  )
+  .map(([to, told]) => append(to, told));
+
 /** What moves jobs on stands here more than once: else most commands would find nothing to do. */
-export const anyCommand = [enqueue, enqueue, claim, claim, ...holding, ...settlements, ...operations, advance, advance, upkeep];
+export const anyCommand = [enqueue, enqueue, claim, claim, facts, ...holding, ...settlements, ...operations, advance, advance, upkeep];

@@ -20,6 +20,14 @@ export async function compareEverything(model: Model, real: Real): Promise<void>
   // Before the first job there is no queue.
   if (stats.ok || model.jobs.length > 0) expect(stats.ok ? stats.value.jobs : stats.refusal.kind).toEqual(countsOf(model));
   expect(await violationsOf(engine, namespace)).toEqual([]);
+  await compareReplay(model, real);
+}
+
+/** What its own events come to is what the service has stored. */
+async function compareReplay({ jobs }: Model, { engine, namespace }: Real): Promise<void> {
+  if (jobs.length === 0) return;
+  const verified = await engine.queues.verifyReplay({ namespace, kind: 'queue', queue: QUEUE, pageSize: 1_000, after: null });
+  expect(verified.ok ? verified.value : verified.refusal).toMatchObject({ jobsVerified: jobs.length, differences: [], passedOver: [] });
 }
 
 /** Jobs by state, as the numbers of the queue name them. */
@@ -122,5 +130,6 @@ function plain({ detail, ...event }: ModelEvent): unknown {
   const failure = 'failure' in detail ? { failure: { ...detail.failure, details: hex(detail.failure.details) } } : {};
   const evidence =
     'evidence' in detail && detail.evidence !== null ? { evidence: { ...detail.evidence, data: hex(detail.evidence.data) } } : {};
-  return { ...event, detail: { ...detail, ...failure, ...evidence } };
+  const data = detail.type === 'custom' ? { data: hex(detail.data) } : {};
+  return { ...event, detail: { ...detail, ...failure, ...evidence, ...data } };
 }

@@ -66,6 +66,8 @@ export class Model {
   readonly jobs: ModelJob[] = [];
   /** What was answered to a request id, and what was asked under it. */
   readonly requests = new Map<string, { readonly asked: string; readonly answer: unknown }>();
+  /** The same of the replay keys of each job. */
+  readonly facts = new Map<string, { readonly asked: string; readonly answer: unknown }>();
   readonly #keys = new Map<string, HeldKey>();
   #positions = 0;
 
@@ -117,8 +119,8 @@ export class Model {
     this.#tell(job, before, decision.events, now);
     const last = decision.events.at(-1);
     if (last?.type === 'updated') job.priority = last.change.priority ?? job.priority;
-    // A release without delay keeps the position of the claim, and an update of a READY job its own.
-    const keeps = last?.type === 'released' || (last?.type === 'updated' && before.state === 'READY');
+    // A release without delay keeps the position of the claim, and an update of a READY job its own; a fact moves nothing.
+    const keeps = last?.type === 'custom' || last?.type === 'released' || (last?.type === 'updated' && before.state === 'READY');
     if (last !== undefined && job.token.state === 'READY' && !keeps) job.position = this.#draw();
     if (last?.type === 'retried' && job.spec.idempotency !== null) this.#retakeKey(job, job.spec.idempotency.key);
     return decision;

@@ -45,7 +45,7 @@ export async function startSystem(): Promise<System> {
 }
 
 const TABLES = [
-  ...['job', 'ready', 'lease', 'deferred', 'parked', 'attempt', 'terminal', 'job_event'],
+  ...['job', 'ready', 'lease', 'deferred', 'parked', 'attempt', 'terminal', 'job_event', 'custom_event'],
   ...['checkpoint', 'idem', 'dead_letter', 'request', 'journal', 'gate'],
 ];
 

@@ -7,7 +7,7 @@ import { event, jobId, MemoryJournal } from '../feed/memory-journal.ts';
 import { useScene } from '../feed/scene.ts';
 import { ack, claim, enqueue } from '../feed/work.ts';
 
-/** Less than the thirty seconds after which an await looks again of itself. */
+/** Less than the minutes after which an await looks again of itself. */
 const PATIENCE_MS = 15_000;
 
 describe('a ring', () => {
@@ -35,7 +35,12 @@ describe('a ring', () => {
     let ring: () => void = nothing;
     const hub = new EventHub({
       journal: { head: () => journal.head(), read, expectRetained: (position) => journal.expectRetained(position) },
-      doorbell: { ring: nothing, close: () => Promise.resolve(), listen: async (told) => void (ring = told.onRing) },
+      doorbell: {
+        ring: nothing,
+        tell: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+        listen: async (told) => void (ring = told.onRing),
+      },
       onEvents: nothing,
       onBegin: nothing,
       onQueues: nothing,

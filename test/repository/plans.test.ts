@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type JobId, type JobSpec, NO_TIMEOUTS } from '../../src/domain/job.ts';
 import { parseLeaseToken } from '../../src/domain/lease.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import type { Queue } from '../../src/domain/queue.ts';
 import { JobIdMint } from '../../src/engine/jobs/mint-job-id.ts';
 import type { ClaimedJob, EnqueueItem } from '../../src/engine/ports/repository.ts';
 import { openEpoch } from '../../src/repository/epoch.ts';
+import { appendMany } from '../../src/repository/events/append.ts';
 import { jobFacts } from '../../src/repository/events/history.ts';
 import { createJournal } from '../../src/repository/events/journal.ts';
 import { enqueueMany } from '../../src/repository/jobs/enqueue-many.ts';
@@ -31,6 +33,7 @@ import { ackMany } from '../../src/repository/workers/ack.ts';
 import { claim } from '../../src/repository/workers/claim.ts';
 import { failMany } from '../../src/repository/workers/fail.ts';
 import { heartbeatMany } from '../../src/repository/workers/heartbeat.ts';
+import { heldAttempts } from '../../src/repository/workers/held-attempts.ts';
 import { leasesOfRequest } from '../../src/repository/workers/leases-of-request.ts';
 import { releaseMany } from '../../src/repository/workers/release.ts';
 import { startMany } from '../../src/repository/workers/start.ts';
@@ -113,6 +116,7 @@ describe('each hot statement', () => {
     await claimTen(run, [queue, behind], null);
     await leasesOfRequest(run, null, 'default', 'w', 'r1');
     await heartbeatMany(run, null, [held(one), held(two)]);
+    await heldAttempts(run, [held(one).token, held(two).token]);
     await startMany(run, null, [held(one)]);
     await ackMany(run, null, [{ ...held(one), result: Buffer.alloc(10), contentType: '' }]);
     await ackMany(run, null, [{ ...held(one), result: Buffer.alloc(10), contentType: '' }]);
@@ -125,9 +129,12 @@ describe('each hot statement', () => {
     await queueStatsReader({ run, slow: run })(null, queue);
     await foldJournal({ run, slow: run }, null, 100);
     await queueStatsReader({ run, slow: run })(null, queue);
-    await jobFacts(run, ids.slice(0, 1), 0, 100);
+    const first = { jobId: ids[0] ?? expect.unreachable(), after: 0 };
+    await jobFacts(run, [first], 100);
+    await jobFacts(run, [first], 100, { types: ['claimed', 'fact'], recent: 3 });
     await promoteDue(run, null, 10);
     await operateOnEach(run, claimed.slice(4));
+    await appendCounted(run, claimed[7] ?? expect.unreachable());
     await timeOut(run, null, 10);
     const journal = createJournal(run);
     const head = await journal.head();
@@ -142,6 +149,14 @@ describe('each hot statement', () => {
       { workerId: 'w', maxJobs: 10, leaseDurationMs: null, startOnClaim: true, requestId, secret: randomUUID() },
     ]);
     return jobs.flat();
+  }
+
+  /** To a job with so many events that its custom ones are counted. */
+  async function appendCounted(run: Run, { job }: ClaimedJob): Promise<void> {
+    const { jobId } = job;
+    await database.sql`update stint.lease set seq = ${LIMITS.customEventsPerJob} where job = ${jobId}`;
+    const item = { namespace: 'default', jobId, token: null, replayKey: null, type: 'fact', data: Buffer.alloc(10), contentType: '' };
+    expect((await appendMany({ transaction: (work) => work(run) }, null, [item])).map(({ kind }) => kind)).toEqual(['appended']);
   }
 
   /** Each operator's action on a job that it changes. */
@@ -159,6 +174,15 @@ describe('each hot statement', () => {
     const [cancelled] = await operate(database, null, [item(ready)], cancelling);
     expect(cancelled).toMatchObject({ kind: 'applied', outcome: 'CANCELLED' });
     await operate(database, null, [item(ready)], retrying);
+    const fact = { type: 'fact', data: Buffer.alloc(10), contentType: '' };
+    for (const replayKey of ['k', 'k', null]) {
+      const facts = [
+        { ...item(ready), token: null, replayKey, ...fact },
+        { ...item(seven), ...held(seven), replayKey, ...fact },
+      ];
+      const outcomes = await appendMany(database, null, facts);
+      expect(outcomes.map(({ kind }) => kind)).not.toContain('refused');
+    }
     await operate(database, null, [item(five)], cancelling);
     await operate(database, null, [item(six)], abandoning);
     await suspendMany(run, null, [{ ...held(seven), checkpoint: Buffer.alloc(10), reason: 'why' }]);

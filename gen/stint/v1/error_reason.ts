@@ -73,8 +73,8 @@ export const ErrorReason = {
    */
   LEASE_LOST: 8,
   /**
-   * INVALID_TRANSITION - The job's state does not allow the action. Nothing was changed. Code FAILED_PRECONDITION, with a
-   * google.rpc.PreconditionFailure.
+   * INVALID_TRANSITION - The job's state does not allow the action, or the job allows it no more often than so many times: then the metadata has
+   * `limit` too. Nothing was changed. Code FAILED_PRECONDITION, with a google.rpc.PreconditionFailure.
    *
    *     {"reason": "INVALID_TRANSITION", "domain": "stint", "metadata": {"state": "SUCCEEDED", "action": "retry"}}
    */
@@ -122,9 +122,10 @@ export const ErrorReason = {
   DEPTH_LIMIT: 15,
   /**
    * CURSOR_EXPIRED - The cursor is older than the retained log, or belongs to another history of the database (a restore, a fail-over that
-   * lost commits, another service). Code OUT_OF_RANGE. Start again `from_beginning`, or `from_now` and read the jobs.
+   * lost commits, another service). Code OUT_OF_RANGE. Start again at the cursor that the metadata tells, which begins with the oldest
+   * event that is retained, or `from_now` and read the jobs.
    *
-   *     {"reason": "CURSOR_EXPIRED", "domain": "stint", "metadata": {}}
+   *     {"reason": "CURSOR_EXPIRED", "domain": "stint", "metadata": {"oldest_cursor": "WzEsIm9wZjdf…"}}
    */
   CURSOR_EXPIRED: 16,
   /**

@@ -38,7 +38,7 @@ export interface Event {
   fence: bigint;
   /** The job's state after the event. */
   state: JobState;
-  /** The worker that caused it or held the lease then; empty if there was none. */
+  /** The worker that caused it or held the lease then; empty if there was none. A custom event names who held the lease, whoever told it. */
   workerId: string;
   /** What belongs to the type. */
   detail:
@@ -214,7 +214,7 @@ export interface UpdatedDetail {
   runAt: Timestamp | undefined;
 }
 
-/** A custom fact. */
+/** A custom fact, as `AppendEvent` was told it. The job's state stays. */
 export interface CustomDetail {
   /** As appended. At most 64 KiB. */
   data: Buffer;

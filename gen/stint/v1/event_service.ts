@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Empty } from "../../google/protobuf/empty.ts";
 import { Event } from "./event.ts";
+import { JobProgress } from "./lease.ts";
 import { Reconnect } from "./reconnect.ts";
 
 /** For `Subscribe`. */
@@ -40,7 +41,10 @@ export interface SubscribeRequest {
     /** Everything of the namespace. */
     { $case: "everything"; everything: Empty }
     | undefined;
-  /** Only events of these types, built-in or custom; empty means of any. At most 100. */
+  /**
+   * Only events of these types, built-in or custom: `[A-Za-z0-9_.-]{1,64}`, not `stint.*`; empty means of any. At most 100; one that is
+   * named twice counts once.
+   */
   types: string[];
   /** Where to start. Unset means `from_now`. */
   start:
@@ -54,19 +58,29 @@ export interface SubscribeRequest {
     /** After what is committed now. */
     { $case: "fromNow"; fromNow: Empty }
     | undefined;
+  /** Whether to tell the progress of the jobs of the scope too, as their workers' heartbeats bring it. `types` do not apply to it. */
+  includeProgress: boolean;
 }
 
 /** Of `Subscribe`. */
 export interface SubscribeResponse {
   /**
    * At most 256 and 1 MiB. None makes the message a checkpoint: every 10 s while events pass or are filtered out, every 60 s
-   * when idle.
+   * when idle; with progress, whenever there is some.
    */
   events: Event[];
   /** Resumes after this whole message. Opaque. */
   cursor: string;
   /** Set in the last message before the service ends the stream. */
-  reconnect: Reconnect | undefined;
+  reconnect:
+    | Reconnect
+    | undefined;
+  /**
+   * With `include_progress`: the newest progress of each of up to 256 jobs, in a message without events. Not events: no cursor brings
+   * them again, some may be lost (a slow reader keeps the newest of 1,000 jobs), and they are in no order with the events, so that one
+   * of an attempt may come behind its end.
+   */
+  progress: JobProgress[];
 }
 
 /** For `ListEvents`. */
@@ -77,12 +91,17 @@ export interface ListEventsRequest {
   jobId: string;
   /** Only events with a higher sequence. 0 or more; default 0. */
   afterSequence: bigint;
-  /** Only of these types; empty means of any. At most 100. */
+  /** Only of these types, as in `Subscribe`; empty means of any. At most 100. */
   types: string[];
-  /** 0 to 1,000; 0 means 100. */
+  /** 0 to 1,000; 0 means 100. A page holds fewer where more would not fit into a response. */
   pageSize: number;
-  /** From the page before; empty for the first. */
+  /** From the page before; empty for the first. The other fields but `page_size` must be as they were. */
   pageToken: string;
+  /**
+   * Only the last so many of those that match, still ascending. 0 to 1,000; 0 means all. They are counted for the first page; what is
+   * committed later is told on the pages that follow.
+   */
+  recent: number;
 }
 
 /** Of `ListEvents`. */
@@ -101,7 +120,7 @@ export interface AwaitEventRequest {
   namespace: string;
   /** Required. */
   jobId: string;
-  /** Built-in or custom. Required. */
+  /** Built-in or custom: `[A-Za-z0-9_.-]{1,64}`, not `stint.*`. Required. */
   type: string;
   /** Only with a higher sequence. 0 or more; default 0. */
   afterSequence: bigint;
@@ -123,7 +142,7 @@ export interface AppendEventRequest {
   namespace: string;
   /** Required. */
   jobId: string;
-  /** Set where a worker tells it: then only while its lease is live. */
+  /** Set where a worker tells it: then only while its lease is live, by the database's clock. */
   leaseToken: string;
   /** `[A-Za-z0-9_.-]{1,64}`, none of the built-in types and not `stint.*`. Required. */
   type: string;
@@ -131,7 +150,10 @@ export interface AppendEventRequest {
   data: Buffer;
   /** Media type of the data. At most 256 bytes. */
   contentType: string;
-  /** One key, one event, per job: a repeated call answers the first one. At most 256 bytes. */
+  /**
+   * One key, one event, per job, over all its lives: a repeated call answers the first one. A call with the same key and another type,
+   * data or content type is refused. It is known for as long as the job is there. At most 256 bytes; empty means none.
+   */
   replayKey: string;
 }
 
@@ -142,7 +164,7 @@ export interface AppendEventResponse {
 }
 
 function createBaseSubscribeRequest(): SubscribeRequest {
-  return { namespace: "", scope: undefined, types: [], start: undefined };
+  return { namespace: "", scope: undefined, types: [], start: undefined, includeProgress: false };
 }
 
 export const SubscribeRequest: MessageFns<SubscribeRequest> = {
@@ -174,6 +196,9 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
       case "fromNow":
         Empty.encode(message.start.fromNow, writer.uint32(66).fork()).join();
         break;
+    }
+    if (message.includeProgress !== false) {
+      writer.uint32(72).bool(message.includeProgress);
     }
     return writer;
   },
@@ -255,6 +280,14 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
             message.start = { $case: "fromNow", fromNow: Empty.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.includeProgress = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -314,12 +347,13 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
         break;
       }
     }
+    message.includeProgress = object.includeProgress ?? false;
     return message;
   },
 };
 
 function createBaseSubscribeResponse(): SubscribeResponse {
-  return { events: [], cursor: "", reconnect: undefined };
+  return { events: [], cursor: "", reconnect: undefined, progress: [] };
 }
 
 export const SubscribeResponse: MessageFns<SubscribeResponse> = {
@@ -332,6 +366,9 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
     }
     if (message.reconnect !== undefined) {
       Reconnect.encode(message.reconnect, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.progress) {
+      JobProgress.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -373,6 +410,14 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
             message.reconnect = Reconnect.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.progress.push(JobProgress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -395,12 +440,13 @@ export const SubscribeResponse: MessageFns<SubscribeResponse> = {
     message.reconnect = (object.reconnect !== undefined && object.reconnect !== null)
       ? Reconnect.fromPartial(object.reconnect)
       : undefined;
+    message.progress = object.progress?.map((e) => JobProgress.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseListEventsRequest(): ListEventsRequest {
-  return { namespace: "", jobId: "", afterSequence: 0n, types: [], pageSize: 0, pageToken: "" };
+  return { namespace: "", jobId: "", afterSequence: 0n, types: [], pageSize: 0, pageToken: "", recent: 0 };
 }
 
 export const ListEventsRequest: MessageFns<ListEventsRequest> = {
@@ -425,6 +471,9 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(50).string(message.pageToken);
+    }
+    if (message.recent !== 0) {
+      writer.uint32(56).int32(message.recent);
     }
     return writer;
   },
@@ -490,6 +539,14 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.recent = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -515,6 +572,7 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     message.types = object.types?.map((e) => e) || [];
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.recent = object.recent ?? 0;
     return message;
   },
 };
@@ -965,7 +1023,9 @@ export const EventServiceService = {
   /**
    * Follows one job, one queue or everything of a namespace. A slow reader is served from the log: nothing is skipped for it.
    *
-   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database.
+   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database. The metadata of
+   * its ErrorInfo has `oldest_cursor`: for the same scope and types, it begins at the oldest event that is retained here. Whoever goes
+   * on from there has missed what lies between.
    * INVALID_ARGUMENT/INVALID_FIELD: the cursor was not given by this service or belongs to another scope.
    * NOT_FOUND/JOB_NOT_FOUND: for scope `job_id`.
    */
@@ -978,7 +1038,12 @@ export const EventServiceService = {
     responseSerialize: (value: SubscribeResponse): Buffer => Buffer.from(SubscribeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubscribeResponse => SubscribeResponse.decode(value),
   },
-  /** Lists the events of one job, ascending; field for field what `Subscribe` gives. */
+  /**
+   * Lists the events of one job, ascending; field for field what `Subscribe` gives. It does not depend on the log's retention: a job has
+   * all its events for as long as it is there.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND.
+   */
   listEvents: {
     path: "/stint.v1.EventService/ListEvents" as const,
     requestStream: false as const,
@@ -989,10 +1054,13 @@ export const EventServiceService = {
     responseDeserialize: (value: Buffer): ListEventsResponse => ListEventsResponse.decode(value),
   },
   /**
-   * Waits for the first event of a type with a higher sequence; history counts. Sends messages without an event as signs of
-   * life, every 30 s, then the event, and ends with OK. Waits on past the end of a life, since a manual retry may begin
-   * another. The client bounds it by its deadline.
+   * Waits for the first event of a type with a higher sequence; history counts. Where there is none yet, sends a message without an
+   * event at once, and one every 30 s as a sign of life; then the event, and ends with OK. Waits on past the end of a life, since a
+   * manual retry may begin another. The client bounds it by its deadline.
    *
+   * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
    */
   awaitEvent: {
@@ -1005,10 +1073,19 @@ export const EventServiceService = {
     responseDeserialize: (value: Buffer): AwaitEventResponse => AwaitEventResponse.decode(value),
   },
   /**
-   * Adds a custom fact to a job.
+   * Adds a custom fact to a job: from outside, or from the worker that holds it. The fact takes the job's next sequence and is
+   * told like every other event. It changes nothing else: neither the state, nor the position, nor the lease, which it does not renew.
    *
-   * FAILED_PRECONDITION/LEASE_LOST: a token was given and is stale. FAILED_PRECONDITION/INVALID_TRANSITION: the job is
-   * terminal; its terminal event is its last.
+   * With a `replay_key` a call may be repeated at any time, on any replica, also when the job has ended or the lease is lost: it is
+   * answered with the first event and does nothing. Without one, each call that is accepted is an event of its own, also one that is
+   * repeated because its answer was lost.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND. FAILED_PRECONDITION/LEASE_LOST: a token was given and is malformed, stale, expired or of another job.
+   * FAILED_PRECONDITION/INVALID_TRANSITION, with `state` and `action`: the job is terminal; its terminal event is the last of its life.
+   * After a manual retry it takes facts again. The same with `limit` in the metadata: the job has as many custom events as a job may
+   * have over all its lives, 10,000 (`GetServerInfo`); it takes no more, and calls that repeat a `replay_key` are answered still.
+   * INVALID_ARGUMENT/INVALID_FIELD: also where the `replay_key` was used for an event of other content. Nothing is changed by a call
+   * that is refused.
    */
   appendEvent: {
     path: "/stint.v1.EventService/AppendEvent" as const,
@@ -1025,26 +1102,45 @@ export interface EventServiceServer extends UntypedServiceImplementation {
   /**
    * Follows one job, one queue or everything of a namespace. A slow reader is served from the log: nothing is skipped for it.
    *
-   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database.
+   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database. The metadata of
+   * its ErrorInfo has `oldest_cursor`: for the same scope and types, it begins at the oldest event that is retained here. Whoever goes
+   * on from there has missed what lies between.
    * INVALID_ARGUMENT/INVALID_FIELD: the cursor was not given by this service or belongs to another scope.
    * NOT_FOUND/JOB_NOT_FOUND: for scope `job_id`.
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
-  /** Lists the events of one job, ascending; field for field what `Subscribe` gives. */
+  /**
+   * Lists the events of one job, ascending; field for field what `Subscribe` gives. It does not depend on the log's retention: a job has
+   * all its events for as long as it is there.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND.
+   */
   listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
   /**
-   * Waits for the first event of a type with a higher sequence; history counts. Sends messages without an event as signs of
-   * life, every 30 s, then the event, and ends with OK. Waits on past the end of a life, since a manual retry may begin
-   * another. The client bounds it by its deadline.
+   * Waits for the first event of a type with a higher sequence; history counts. Where there is none yet, sends a message without an
+   * event at once, and one every 30 s as a sign of life; then the event, and ends with OK. Waits on past the end of a life, since a
+   * manual retry may begin another. The client bounds it by its deadline.
    *
+   * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
    */
   awaitEvent: handleServerStreamingCall<AwaitEventRequest, AwaitEventResponse>;
   /**
-   * Adds a custom fact to a job.
+   * Adds a custom fact to a job: from outside, or from the worker that holds it. The fact takes the job's next sequence and is
+   * told like every other event. It changes nothing else: neither the state, nor the position, nor the lease, which it does not renew.
    *
-   * FAILED_PRECONDITION/LEASE_LOST: a token was given and is stale. FAILED_PRECONDITION/INVALID_TRANSITION: the job is
-   * terminal; its terminal event is its last.
+   * With a `replay_key` a call may be repeated at any time, on any replica, also when the job has ended or the lease is lost: it is
+   * answered with the first event and does nothing. Without one, each call that is accepted is an event of its own, also one that is
+   * repeated because its answer was lost.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND. FAILED_PRECONDITION/LEASE_LOST: a token was given and is malformed, stale, expired or of another job.
+   * FAILED_PRECONDITION/INVALID_TRANSITION, with `state` and `action`: the job is terminal; its terminal event is the last of its life.
+   * After a manual retry it takes facts again. The same with `limit` in the metadata: the job has as many custom events as a job may
+   * have over all its lives, 10,000 (`GetServerInfo`); it takes no more, and calls that repeat a `replay_key` are answered still.
+   * INVALID_ARGUMENT/INVALID_FIELD: also where the `replay_key` was used for an event of other content. Nothing is changed by a call
+   * that is refused.
    */
   appendEvent: handleUnaryCall<AppendEventRequest, AppendEventResponse>;
 }
@@ -1053,7 +1149,9 @@ export interface EventServiceClient extends Client {
   /**
    * Follows one job, one queue or everything of a namespace. A slow reader is served from the log: nothing is skipped for it.
    *
-   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database.
+   * OUT_OF_RANGE/CURSOR_EXPIRED: the cursor is older than the retained log, or of another history of the database. The metadata of
+   * its ErrorInfo has `oldest_cursor`: for the same scope and types, it begins at the oldest event that is retained here. Whoever goes
+   * on from there has missed what lies between.
    * INVALID_ARGUMENT/INVALID_FIELD: the cursor was not given by this service or belongs to another scope.
    * NOT_FOUND/JOB_NOT_FOUND: for scope `job_id`.
    */
@@ -1063,7 +1161,12 @@ export interface EventServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<SubscribeResponse>;
-  /** Lists the events of one job, ascending; field for field what `Subscribe` gives. */
+  /**
+   * Lists the events of one job, ascending; field for field what `Subscribe` gives. It does not depend on the log's retention: a job has
+   * all its events for as long as it is there.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND.
+   */
   listEvents(
     request: ListEventsRequest,
     callback: (error: ServiceError | null, response: ListEventsResponse) => void,
@@ -1080,10 +1183,13 @@ export interface EventServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListEventsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Waits for the first event of a type with a higher sequence; history counts. Sends messages without an event as signs of
-   * life, every 30 s, then the event, and ends with OK. Waits on past the end of a life, since a manual retry may begin
-   * another. The client bounds it by its deadline.
+   * Waits for the first event of a type with a higher sequence; history counts. Where there is none yet, sends a message without an
+   * event at once, and one every 30 s as a sign of life; then the event, and ends with OK. Waits on past the end of a life, since a
+   * manual retry may begin another. The client bounds it by its deadline.
    *
+   * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
    */
   awaitEvent(request: AwaitEventRequest, options?: Partial<CallOptions>): ClientReadableStream<AwaitEventResponse>;
@@ -1093,10 +1199,19 @@ export interface EventServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<AwaitEventResponse>;
   /**
-   * Adds a custom fact to a job.
+   * Adds a custom fact to a job: from outside, or from the worker that holds it. The fact takes the job's next sequence and is
+   * told like every other event. It changes nothing else: neither the state, nor the position, nor the lease, which it does not renew.
    *
-   * FAILED_PRECONDITION/LEASE_LOST: a token was given and is stale. FAILED_PRECONDITION/INVALID_TRANSITION: the job is
-   * terminal; its terminal event is its last.
+   * With a `replay_key` a call may be repeated at any time, on any replica, also when the job has ended or the lease is lost: it is
+   * answered with the first event and does nothing. Without one, each call that is accepted is an event of its own, also one that is
+   * repeated because its answer was lost.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND. FAILED_PRECONDITION/LEASE_LOST: a token was given and is malformed, stale, expired or of another job.
+   * FAILED_PRECONDITION/INVALID_TRANSITION, with `state` and `action`: the job is terminal; its terminal event is the last of its life.
+   * After a manual retry it takes facts again. The same with `limit` in the metadata: the job has as many custom events as a job may
+   * have over all its lives, 10,000 (`GetServerInfo`); it takes no more, and calls that repeat a `replay_key` are answered still.
+   * INVALID_ARGUMENT/INVALID_FIELD: also where the `replay_key` was used for an event of other content. Nothing is changed by a call
+   * that is refused.
    */
   appendEvent(
     request: AppendEventRequest,

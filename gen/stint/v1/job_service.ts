@@ -25,6 +25,7 @@ import { FieldMask } from "../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Status } from "../../google/rpc/status.ts";
 import { Attempt, Job, JobSpec, JobState } from "./job.ts";
+import { JobProgress } from "./lease.ts";
 import { Failure } from "./retry.ts";
 
 /** How much of a job to read. */
@@ -43,6 +44,24 @@ export namespace JobView {
   export type UNSPECIFIED = typeof JobView.UNSPECIFIED;
   export type BASIC = typeof JobView.BASIC;
   export type FULL = typeof JobView.FULL;
+}
+
+/** When a wait for several jobs is over. */
+export const AwaitMode = {
+  /** UNSPECIFIED - As ALL. */
+  UNSPECIFIED: 0,
+  /** ALL - When all have ended. */
+  ALL: 1,
+  /** ANY - When one has ended. */
+  ANY: 2,
+} as const;
+
+export type AwaitMode = typeof AwaitMode[keyof typeof AwaitMode];
+
+export namespace AwaitMode {
+  export type UNSPECIFIED = typeof AwaitMode.UNSPECIFIED;
+  export type ALL = typeof AwaitMode.ALL;
+  export type ANY = typeof AwaitMode.ANY;
 }
 
 /** What a cancellation came to. */
@@ -217,7 +236,7 @@ export interface AwaitTerminalRequest {
   namespace: string;
   /** Required. */
   jobId: string;
-  /** Whether to send changes on the way too. */
+  /** Whether to send changes on the way too, and the progress that its worker tells. */
   includeProgress: boolean;
   /**
    * Waits for the end of a life with a higher number: whoever has seen the end of a life and retried the job waits for the
@@ -234,6 +253,29 @@ export interface AwaitTerminalResponse {
     | undefined;
   /** Whether the awaited life has ended. Nothing follows then. */
   terminal: boolean;
+  /**
+   * Set where the message tells how far an attempt has come; `job` is then as it was told last. May be lost; the next heartbeat brings
+   * the newest.
+   */
+  progress: JobProgress | undefined;
+}
+
+/** For `AwaitJobs`. */
+export interface AwaitJobsRequest {
+  /** A name; empty means `default`. All jobs are of it. */
+  namespace: string;
+  /** From 1 to 1,000, each once. */
+  jobIds: string[];
+  /** Default ALL. */
+  mode: AwaitMode;
+}
+
+/** Of `AwaitJobs`. At most 3 MiB, or one job: ends that come together may take several messages. */
+export interface AwaitJobsResponse {
+  /** That have ended, in no order; none where the message is a sign of life. */
+  jobs: Job[];
+  /** Jobs of the request whose end has not been told yet. */
+  remaining: number;
 }
 
 /** For `CancelJob`. */
@@ -593,6 +635,12 @@ export interface Limits {
   maxFailureMessageBytes: number;
   /** Of `Failure.details`. */
   maxFailureDetailsBytes: number;
+  /** Of `AwaitJobsRequest.job_ids`. */
+  maxAwaitedJobs: number;
+  /** Calls of one connection at once, streams and parked claims among them: the next ones wait in the client. */
+  maxStreamsPerConnection: number;
+  /** Custom events of a job, over all its lives. */
+  maxCustomEventsPerJob: number;
 }
 
 function createBaseEnqueueRequest(): EnqueueRequest {
@@ -1650,7 +1698,7 @@ export const AwaitTerminalRequest: MessageFns<AwaitTerminalRequest> = {
 };
 
 function createBaseAwaitTerminalResponse(): AwaitTerminalResponse {
-  return { job: undefined, terminal: false };
+  return { job: undefined, terminal: false, progress: undefined };
 }
 
 export const AwaitTerminalResponse: MessageFns<AwaitTerminalResponse> = {
@@ -1660,6 +1708,9 @@ export const AwaitTerminalResponse: MessageFns<AwaitTerminalResponse> = {
     }
     if (message.terminal !== false) {
       writer.uint32(16).bool(message.terminal);
+    }
+    if (message.progress !== undefined) {
+      JobProgress.encode(message.progress, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1693,6 +1744,14 @@ export const AwaitTerminalResponse: MessageFns<AwaitTerminalResponse> = {
             message.terminal = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.progress = JobProgress.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1712,6 +1771,155 @@ export const AwaitTerminalResponse: MessageFns<AwaitTerminalResponse> = {
     const message = createBaseAwaitTerminalResponse();
     message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
     message.terminal = object.terminal ?? false;
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? JobProgress.fromPartial(object.progress)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAwaitJobsRequest(): AwaitJobsRequest {
+  return { namespace: "", jobIds: [], mode: 0 };
+}
+
+export const AwaitJobsRequest: MessageFns<AwaitJobsRequest> = {
+  encode(message: AwaitJobsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    for (const v of message.jobIds) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(24).int32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AwaitJobsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAwaitJobsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.jobIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AwaitJobsRequest>): AwaitJobsRequest {
+    return AwaitJobsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AwaitJobsRequest>): AwaitJobsRequest {
+    const message = createBaseAwaitJobsRequest();
+    message.namespace = object.namespace ?? "";
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    message.mode = object.mode ?? 0;
+    return message;
+  },
+};
+
+function createBaseAwaitJobsResponse(): AwaitJobsResponse {
+  return { jobs: [], remaining: 0 };
+}
+
+export const AwaitJobsResponse: MessageFns<AwaitJobsResponse> = {
+  encode(message: AwaitJobsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.jobs) {
+      Job.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.remaining !== 0) {
+      writer.uint32(16).int32(message.remaining);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AwaitJobsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAwaitJobsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobs.push(Job.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.remaining = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AwaitJobsResponse>): AwaitJobsResponse {
+    return AwaitJobsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AwaitJobsResponse>): AwaitJobsResponse {
+    const message = createBaseAwaitJobsResponse();
+    message.jobs = object.jobs?.map((e) => Job.fromPartial(e)) || [];
+    message.remaining = object.remaining ?? 0;
     return message;
   },
 };
@@ -3870,6 +4078,9 @@ function createBaseLimits(): Limits {
     maxDelay: undefined,
     maxFailureMessageBytes: 0,
     maxFailureDetailsBytes: 0,
+    maxAwaitedJobs: 0,
+    maxStreamsPerConnection: 0,
+    maxCustomEventsPerJob: 0,
   };
 }
 
@@ -3955,6 +4166,15 @@ export const Limits: MessageFns<Limits> = {
     }
     if (message.maxFailureDetailsBytes !== 0) {
       writer.uint32(216).int32(message.maxFailureDetailsBytes);
+    }
+    if (message.maxAwaitedJobs !== 0) {
+      writer.uint32(224).int32(message.maxAwaitedJobs);
+    }
+    if (message.maxStreamsPerConnection !== 0) {
+      writer.uint32(232).int32(message.maxStreamsPerConnection);
+    }
+    if (message.maxCustomEventsPerJob !== 0) {
+      writer.uint32(240).int32(message.maxCustomEventsPerJob);
     }
     return writer;
   },
@@ -4188,6 +4408,30 @@ export const Limits: MessageFns<Limits> = {
             message.maxFailureDetailsBytes = reader.int32();
             continue;
           }
+          case 28: {
+            if (tag !== 224) {
+              break;
+            }
+
+            message.maxAwaitedJobs = reader.int32();
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.maxStreamsPerConnection = reader.int32();
+            continue;
+          }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.maxCustomEventsPerJob = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4246,6 +4490,9 @@ export const Limits: MessageFns<Limits> = {
       : undefined;
     message.maxFailureMessageBytes = object.maxFailureMessageBytes ?? 0;
     message.maxFailureDetailsBytes = object.maxFailureDetailsBytes ?? 0;
+    message.maxAwaitedJobs = object.maxAwaitedJobs ?? 0;
+    message.maxStreamsPerConnection = object.maxStreamsPerConnection ?? 0;
+    message.maxCustomEventsPerJob = object.maxCustomEventsPerJob ?? 0;
     return message;
   },
 };
@@ -4337,8 +4584,8 @@ export const JobServiceService = {
   /**
    * Waits for the end of a job.
    *
-   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce) and its state every
-   * 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
+   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce), the progress of its attempts
+   * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
@@ -4352,6 +4599,27 @@ export const JobServiceService = {
     responseSerialize: (value: AwaitTerminalResponse): Buffer =>
       Buffer.from(AwaitTerminalResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AwaitTerminalResponse => AwaitTerminalResponse.decode(value),
+  },
+  /**
+   * Waits for the end of all, or of any, of up to 1,000 jobs.
+   *
+   * The first message comes at once. Each job is told once, when it has ended, as it was at the end of the life that was current
+   * at the first read. Ends with OK when all have been told; with ANY after the first message that tells one. A message without
+   * jobs comes first if none has ended yet, and after 30 s without another: it shows that the wait is alive. The client bounds it
+   * by its deadline. No wake-up is missed, on any replica.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
+   * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
+   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   */
+  awaitJobs: {
+    path: "/stint.v1.JobService/AwaitJobs" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: AwaitJobsRequest): Buffer => Buffer.from(AwaitJobsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AwaitJobsRequest => AwaitJobsRequest.decode(value),
+    responseSerialize: (value: AwaitJobsResponse): Buffer => Buffer.from(AwaitJobsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AwaitJobsResponse => AwaitJobsResponse.decode(value),
   },
   /**
    * Cancels a job: a waiting one at once; one in flight by asking its holder, and by force after the queue's
@@ -4513,13 +4781,26 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   /**
    * Waits for the end of a job.
    *
-   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce) and its state every
-   * 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
+   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce), the progress of its attempts
+   * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
    */
   awaitTerminal: handleServerStreamingCall<AwaitTerminalRequest, AwaitTerminalResponse>;
+  /**
+   * Waits for the end of all, or of any, of up to 1,000 jobs.
+   *
+   * The first message comes at once. Each job is told once, when it has ended, as it was at the end of the life that was current
+   * at the first read. Ends with OK when all have been told; with ANY after the first message that tells one. A message without
+   * jobs comes first if none has ended yet, and after 30 s without another: it shows that the wait is alive. The client bounds it
+   * by its deadline. No wake-up is missed, on any replica.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
+   * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
+   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   */
+  awaitJobs: handleServerStreamingCall<AwaitJobsRequest, AwaitJobsResponse>;
   /**
    * Cancels a job: a waiting one at once; one in flight by asking its holder, and by force after the queue's
    * `cancellation_budget`. Once asked, `Ack` still succeeds; a failure, release, suspension, expiry or timeout ends it
@@ -4673,8 +4954,8 @@ export interface JobServiceClient extends Client {
   /**
    * Waits for the end of a job.
    *
-   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce) and its state every
-   * 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
+   * Sends the job at once; then, with `include_progress`, its changes (intermediate ones may coalesce), the progress of its attempts
+   * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
    * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
@@ -4688,6 +4969,24 @@ export interface JobServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<AwaitTerminalResponse>;
+  /**
+   * Waits for the end of all, or of any, of up to 1,000 jobs.
+   *
+   * The first message comes at once. Each job is told once, when it has ended, as it was at the end of the life that was current
+   * at the first read. Ends with OK when all have been told; with ANY after the first message that tells one. A message without
+   * jobs comes first if none has ended yet, and after 30 s without another: it shows that the wait is alive. The client bounds it
+   * by its deadline. No wake-up is missed, on any replica.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
+   * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
+   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   */
+  awaitJobs(request: AwaitJobsRequest, options?: Partial<CallOptions>): ClientReadableStream<AwaitJobsResponse>;
+  awaitJobs(
+    request: AwaitJobsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<AwaitJobsResponse>;
   /**
    * Cancels a job: a waiting one at once; one in flight by asking its holder, and by force after the queue's
    * `cancellation_budget`. Once asked, `Ack` still succeeds; a failure, release, suspension, expiry or timeout ends it

@@ -89,7 +89,10 @@ export interface Lease {
   heartbeatInterval: Duration | undefined;
 }
 
-/** How far an attempt has come, as its worker tells it. Not durable: only whoever follows just then sees it. */
+/**
+ * How far an attempt has come, as its worker tells it with a heartbeat. Not an event: it has no sequence, is stored nowhere, is not
+ * listed and not told again, and may be lost. Only whoever follows just then is told, and of each job only the newest.
+ */
 export interface Progress {
   /** 0 to 1; unset where it cannot be told. */
   fraction?:
@@ -97,6 +100,26 @@ export interface Progress {
     | undefined;
   /** One line for people. At most 1 KiB of UTF-8. */
   message: string;
+}
+
+/** The newest progress of a job. */
+export interface JobProgress {
+  /** Which job. */
+  jobId: string;
+  /** Its queue. */
+  queue: string;
+  /** Of the lease whose heartbeat told it; `(fence, reported_at)` tells the newer of two. */
+  fence: bigint;
+  /** Which try of the life. */
+  attempt: number;
+  /** Who claimed it. */
+  workerId: string;
+  /** As the worker told it. */
+  progress:
+    | Progress
+    | undefined;
+  /** When the heartbeat renewed the lease, by the database's clock, to the millisecond. */
+  reportedAt: Timestamp | undefined;
 }
 
 function createBaseLease(): Lease {
@@ -284,6 +307,140 @@ export const Progress: MessageFns<Progress> = {
     const message = createBaseProgress();
     message.fraction = object.fraction ?? undefined;
     message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseJobProgress(): JobProgress {
+  return { jobId: "", queue: "", fence: 0n, attempt: 0, workerId: "", progress: undefined, reportedAt: undefined };
+}
+
+export const JobProgress: MessageFns<JobProgress> = {
+  encode(message: JobProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.queue !== "") {
+      writer.uint32(18).string(message.queue);
+    }
+    if (message.fence !== 0n) {
+      if (BigInt.asIntN(64, message.fence) !== message.fence) {
+        throw new globalThis.Error("value provided for field message.fence of type int64 too large");
+      }
+      writer.uint32(24).int64(message.fence);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(32).int32(message.attempt);
+    }
+    if (message.workerId !== "") {
+      writer.uint32(42).string(message.workerId);
+    }
+    if (message.progress !== undefined) {
+      Progress.encode(message.progress, writer.uint32(50).fork()).join();
+    }
+    if (message.reportedAt !== undefined) {
+      Timestamp.encode(message.reportedAt, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fence = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.attempt = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.progress = Progress.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reportedAt = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<JobProgress>): JobProgress {
+    return JobProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JobProgress>): JobProgress {
+    const message = createBaseJobProgress();
+    message.jobId = object.jobId ?? "";
+    message.queue = object.queue ?? "";
+    message.fence = (object.fence !== undefined && object.fence !== null) ? BigInt(object.fence) : 0n;
+    message.attempt = object.attempt ?? 0;
+    message.workerId = object.workerId ?? "";
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? Progress.fromPartial(object.progress)
+      : undefined;
+    message.reportedAt = (object.reportedAt !== undefined && object.reportedAt !== null)
+      ? Timestamp.fromPartial(object.reportedAt)
+      : undefined;
     return message;
   },
 };

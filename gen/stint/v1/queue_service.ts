@@ -353,6 +353,56 @@ export interface Violation {
   detail: string;
 }
 
+/** For `VerifyReplay`. */
+export interface VerifyReplayRequest {
+  /** A name; empty means `default`. */
+  namespace: string;
+  /** Required. */
+  scope:
+    | //
+    /** One job. */
+    { $case: "jobId"; jobId: string }
+    | //
+    /** Every job of a queue that is retained, by its name, the oldest first. */
+    { $case: "queue"; queue: string }
+    | undefined;
+  /** Jobs to verify in this call: 0 to 1,000; 0 means 100. A page looks at some 10,000 rows and 10,000 events and may end before that. */
+  pageSize: number;
+  /** From the call before; empty for the first. */
+  pageToken: string;
+}
+
+/** Of `VerifyReplay`. */
+export interface VerifyReplayResponse {
+  /** How many jobs this page compared. */
+  jobsVerified: number;
+  /** None is sound, as far as this page looked. Those of one job together. */
+  differences: ReplayDifference[];
+  /** Empty at the end. */
+  nextPageToken: string;
+  /** Jobs with more than 10,000 events, which are not verified. */
+  passedOver: string[];
+}
+
+/** Where the events of a job come to something else than what is stored of it. */
+export interface ReplayDifference {
+  /** Which job. */
+  jobId: string;
+  /**
+   * What differs: `place` (the rows that say where the job stands: exactly one of them is right), `state`, `life`, `attempt`, `fence`,
+   * `last_sequence`, `priority`; `due_at` of a SCHEDULED or RETRY_WAIT job (when it becomes READY); `cancel_deadline` of one in
+   * flight; `finished_at`, `failure` (the code) and `result` (only a SUCCEEDED job has one) of one that is over; `event` where the events
+   * do not follow from each other, the first 20.
+   */
+  field: string;
+  /** What the events come to; empty for nothing. Times are RFC 3339. */
+  folded: string;
+  /** What is stored; empty for nothing. */
+  stored: string;
+  /** The event that says so, the last one that told the field; 0 where there is none. */
+  atSequence: bigint;
+}
+
 /** For `PeekQueue`. */
 export interface PeekQueueRequest {
   /** A name; empty means `default`. */
@@ -2646,6 +2696,322 @@ export const Violation: MessageFns<Violation> = {
   },
 };
 
+function createBaseVerifyReplayRequest(): VerifyReplayRequest {
+  return { namespace: "", scope: undefined, pageSize: 0, pageToken: "" };
+}
+
+export const VerifyReplayRequest: MessageFns<VerifyReplayRequest> = {
+  encode(message: VerifyReplayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    switch (message.scope?.$case) {
+      case "jobId":
+        writer.uint32(18).string(message.scope.jobId);
+        break;
+      case "queue":
+        writer.uint32(26).string(message.scope.queue);
+        break;
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyReplayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyReplayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.scope = { $case: "jobId", jobId: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.scope = { $case: "queue", queue: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VerifyReplayRequest>): VerifyReplayRequest {
+    return VerifyReplayRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyReplayRequest>): VerifyReplayRequest {
+    const message = createBaseVerifyReplayRequest();
+    message.namespace = object.namespace ?? "";
+    switch (object.scope?.$case) {
+      case "jobId": {
+        if (object.scope?.jobId !== undefined && object.scope?.jobId !== null) {
+          message.scope = { $case: "jobId", jobId: object.scope.jobId };
+        }
+        break;
+      }
+      case "queue": {
+        if (object.scope?.queue !== undefined && object.scope?.queue !== null) {
+          message.scope = { $case: "queue", queue: object.scope.queue };
+        }
+        break;
+      }
+    }
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseVerifyReplayResponse(): VerifyReplayResponse {
+  return { jobsVerified: 0, differences: [], nextPageToken: "", passedOver: [] };
+}
+
+export const VerifyReplayResponse: MessageFns<VerifyReplayResponse> = {
+  encode(message: VerifyReplayResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobsVerified !== 0) {
+      writer.uint32(8).int32(message.jobsVerified);
+    }
+    for (const v of message.differences) {
+      ReplayDifference.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(26).string(message.nextPageToken);
+    }
+    for (const v of message.passedOver) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyReplayResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyReplayResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.jobsVerified = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.differences.push(ReplayDifference.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.passedOver.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VerifyReplayResponse>): VerifyReplayResponse {
+    return VerifyReplayResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyReplayResponse>): VerifyReplayResponse {
+    const message = createBaseVerifyReplayResponse();
+    message.jobsVerified = object.jobsVerified ?? 0;
+    message.differences = object.differences?.map((e) => ReplayDifference.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.passedOver = object.passedOver?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseReplayDifference(): ReplayDifference {
+  return { jobId: "", field: "", folded: "", stored: "", atSequence: 0n };
+}
+
+export const ReplayDifference: MessageFns<ReplayDifference> = {
+  encode(message: ReplayDifference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.field !== "") {
+      writer.uint32(18).string(message.field);
+    }
+    if (message.folded !== "") {
+      writer.uint32(26).string(message.folded);
+    }
+    if (message.stored !== "") {
+      writer.uint32(34).string(message.stored);
+    }
+    if (message.atSequence !== 0n) {
+      if (BigInt.asIntN(64, message.atSequence) !== message.atSequence) {
+        throw new globalThis.Error("value provided for field message.atSequence of type int64 too large");
+      }
+      writer.uint32(40).int64(message.atSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplayDifference {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplayDifference();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.folded = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stored = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.atSequence = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReplayDifference>): ReplayDifference {
+    return ReplayDifference.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplayDifference>): ReplayDifference {
+    const message = createBaseReplayDifference();
+    message.jobId = object.jobId ?? "";
+    message.field = object.field ?? "";
+    message.folded = object.folded ?? "";
+    message.stored = object.stored ?? "";
+    message.atSequence = (object.atSequence !== undefined && object.atSequence !== null)
+      ? BigInt(object.atSequence)
+      : 0n;
+    return message;
+  },
+};
+
 function createBasePeekQueueRequest(): PeekQueueRequest {
   return { namespace: "", queue: "", maxJobs: 0, types: [] };
 }
@@ -3367,6 +3733,23 @@ export const QueueServiceService = {
       Buffer.from(CheckInvariantsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckInvariantsResponse => CheckInvariantsResponse.decode(value),
   },
+  /**
+   * Folds the events of jobs, as `ListEvents` gives them, and compares what they come to with what is stored of the jobs: per job
+   * which field differs, and both its values. No difference on any page is sound. Each job is seen at one instant, so that one that
+   * moves meanwhile gives no false difference. Changes nothing.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND, NOT_FOUND/QUEUE_NOT_FOUND.
+   */
+  verifyReplay: {
+    path: "/stint.v1.QueueService/VerifyReplay" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: VerifyReplayRequest): Buffer => Buffer.from(VerifyReplayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyReplayRequest => VerifyReplayRequest.decode(value),
+    responseSerialize: (value: VerifyReplayResponse): Buffer =>
+      Buffer.from(VerifyReplayResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyReplayResponse => VerifyReplayResponse.decode(value),
+  },
   /** Tells what would be claimed next, in dispatch order, claiming nothing. */
   peekQueue: {
     path: "/stint.v1.QueueService/PeekQueue" as const,
@@ -3478,6 +3861,14 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
   getSignature: handleUnaryCall<GetSignatureRequest, GetSignatureResponse>;
   /** Checks what is promised against what is stored, on a live system, a page at a time. No violation on any page is sound. */
   checkInvariants: handleUnaryCall<CheckInvariantsRequest, CheckInvariantsResponse>;
+  /**
+   * Folds the events of jobs, as `ListEvents` gives them, and compares what they come to with what is stored of the jobs: per job
+   * which field differs, and both its values. No difference on any page is sound. Each job is seen at one instant, so that one that
+   * moves meanwhile gives no false difference. Changes nothing.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND, NOT_FOUND/QUEUE_NOT_FOUND.
+   */
+  verifyReplay: handleUnaryCall<VerifyReplayRequest, VerifyReplayResponse>;
   /** Tells what would be claimed next, in dispatch order, claiming nothing. */
   peekQueue: handleUnaryCall<PeekQueueRequest, PeekQueueResponse>;
   /**
@@ -3717,6 +4108,28 @@ export interface QueueServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CheckInvariantsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Folds the events of jobs, as `ListEvents` gives them, and compares what they come to with what is stored of the jobs: per job
+   * which field differs, and both its values. No difference on any page is sound. Each job is seen at one instant, so that one that
+   * moves meanwhile gives no false difference. Changes nothing.
+   *
+   * NOT_FOUND/JOB_NOT_FOUND, NOT_FOUND/QUEUE_NOT_FOUND.
+   */
+  verifyReplay(
+    request: VerifyReplayRequest,
+    callback: (error: ServiceError | null, response: VerifyReplayResponse) => void,
+  ): ClientUnaryCall;
+  verifyReplay(
+    request: VerifyReplayRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: VerifyReplayResponse) => void,
+  ): ClientUnaryCall;
+  verifyReplay(
+    request: VerifyReplayRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: VerifyReplayResponse) => void,
   ): ClientUnaryCall;
   /** Tells what would be claimed next, in dispatch order, claiming nothing. */
   peekQueue(

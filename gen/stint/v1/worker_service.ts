@@ -179,7 +179,10 @@ export interface LeaseRenewal {
   checkpoint?:
     | Buffer
     | undefined;
-  /** How far it has come. Not durable. */
+  /**
+   * How far it has come. Told to whoever follows with `include_progress`, on any replica, within moments; never stored. Dropped
+   * where the lease is lost. Of many beats in a moment only the newest is told.
+   */
   progress: Progress | undefined;
 }
 

@@ -1,16 +1,18 @@
-/** A checkpoint is sent so often while events pass by unseen … */
+import { lastGridLine } from '../wait.ts';
+
+/** A checkpoint is sent so often, or up to a second earlier, while events pass by unseen … */
 const BUSY_INTERVAL_MS = 10_000;
 /** … and so often while nothing happens at all. */
 const IDLE_INTERVAL_MS = 60_000;
 
 /** When a stream that tells no events owes its reader a cursor: one that lags far behind may expire with the log's retention. */
 export class CheckpointPace {
-  #toldAt = performance.now();
+  #toldAt = lastGridLine();
   #busy = false;
 
   /** A message was sent, with or without events. */
   told(): void {
-    this.#toldAt = performance.now();
+    this.#toldAt = lastGridLine();
     this.#busy = false;
   }
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { RefusalError, type Refusal } from '../../domain/error.ts';
-import type { LogPosition } from '../ports/journal.ts';
+import type { Epoch, LogPosition } from '../ports/journal.ts';
 import type { Subscribe } from '../engine.ts';
 
 export type Cursor =
@@ -33,9 +33,19 @@ export function formatCursor(query: Subscribe, cursor: Cursor): string {
   return Buffer.from(JSON.stringify(told)).toString('base64url');
 }
 
-export const CURSOR_EXPIRED: Refusal = { kind: 'cursor_expired', why: 'it belongs to another history of the database' };
+const EXPIRED = {
+  other_history: 'it belongs to another history of the database',
+  not_retained: 'the log is not kept so far back',
+} as const;
 
-export const NOT_RETAINED: Refusal = { kind: 'cursor_expired', why: 'the log is not kept so far back' };
+/** With the cursor that begins at the oldest retained event of the epoch: that one outlives every retention. */
+export function cursorExpired(query: Subscribe, why: keyof typeof EXPIRED, epoch: Epoch): Refusal {
+  const oldest: Cursor =
+    query.scope.kind === 'job'
+      ? { kind: 'job', epochId: epoch.id, sequence: 0 }
+      : { kind: 'log', position: { epoch, seen: null, window: null } };
+  return { kind: 'cursor_expired', why: EXPIRED[why], oldestCursor: formatCursor(query, oldest) };
+}
 
 const FOREIGN_CURSOR: Refusal = {
   kind: 'invalid_field',
@@ -80,9 +90,20 @@ function windowParts({ window }: LogPosition) {
   return window === null ? null : [window.upTo, window.from.epoch, window.from.n, window.from.offset];
 }
 
-function filterDigest({ namespace, scope, types }: Subscribe): string {
-  const told = JSON.stringify([namespace, scope, [...new Set(types)].sort()]);
-  return createHash('sha256').update(told).digest().toString('base64url', 0, FILTER_BYTES);
+/** Alike for those who follow the same, and for nobody else. */
+export function filterText({ namespace, scope, types }: Subscribe): string {
+  return JSON.stringify([namespace, scope, [...new Set(types)].sort()]);
+}
+
+/** Of each stream's filter, which every cursor of it carries. */
+const digests = new WeakMap<Subscribe, string>();
+
+function filterDigest(query: Subscribe): string {
+  const known = digests.get(query);
+  if (known !== undefined) return known;
+  const digest = createHash('sha256').update(filterText(query)).digest().toString('base64url', 0, FILTER_BYTES);
+  digests.set(query, digest);
+  return digest;
 }
 
 function isCount(value: unknown): value is number {

@@ -1,4 +1,5 @@
 import type { JobEvent } from '../../domain/event.ts';
+import type { JobProgress } from '../../domain/progress.ts';
 import type { Delivery } from '../engine.ts';
 import { EpochEnded } from '../ports/event-log.ts';
 
@@ -6,6 +7,8 @@ export interface Message {
   readonly events: readonly JobEvent[];
   /** Resumes behind it. */
   readonly cursor: string;
+  /** Default: none. */
+  readonly progress?: readonly JobProgress[];
 }
 
 /**

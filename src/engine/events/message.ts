@@ -1,4 +1,4 @@
-import { eventBytes, type JobEvent } from '../../domain/event.ts';
+import { eventBytes, eventType, type JobEvent } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Subscribe } from '../engine.ts';
 
@@ -8,7 +8,7 @@ const FULL_BYTES = LIMITS.eventMessageBytes / 2;
 export function wants({ namespace, scope, types }: Subscribe, event: JobEvent): boolean {
   if (event.namespace !== namespace) return false;
   if (scope.kind === 'queue' && event.queue !== scope.queue) return false;
-  return types.length === 0 || types.includes(event.detail.type);
+  return types.length === 0 || types.includes(eventType(event));
 }
 
 /** Cuts into runs that each fit a message, in order; `eventOf` tells the event of an item. */

@@ -1,32 +1,44 @@
 import { RefusalError } from '../../domain/error.ts';
 import { isTerminal, type Job, type JobId } from '../../domain/job.ts';
-import type { AwaitTerminal } from '../engine.ts';
+import type { JobProgress } from '../../domain/progress.ts';
+import type { ProgressBoard } from '../progress/progress-board.ts';
+import { progressUntilChanged } from '../progress/until-changed.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import type { Repository } from '../ports/repository.ts';
-import { firstOf } from '../wait.ts';
-
-/** With progress asked for, the state is told again after this: it shows that the wait is alive. */
-const REPEAT_MS = 30_000;
-/** Without, the job is read again after this, should every hint have been lost. */
-const RECHECK_MS = 30_000;
+import { firstOf, recheckMs, SIGN_OF_LIFE_MS, untilGrid } from '../wait.ts';
 
 export interface AwaitParts {
   readonly log: EventLog;
+  readonly board: ProgressBoard;
   readonly reads: GroupCommit<JobId, Job | null>;
   readonly repository: Pick<Repository, 'endOfLife'>;
   /** Aborts when the service drains. */
   readonly draining: AbortSignal;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface AwaitTerminal {
+  readonly namespace: string;
+  readonly jobId: JobId;
+  readonly includeProgress: boolean;
+  /** Waits for the end of a later life than this; 0 for the current one. */
+  readonly afterLife: number;
+}
+
+export interface Awaited {
+  readonly job: Job;
+  readonly terminal: boolean;
+  /** With it `job` is as it was told last. */
+  readonly progress: JobProgress | null;
 }
 
 /** The state at once, then changes if asked for, last the end of the awaited life. The read is the truth, events only hint. */
-export async function* awaitTerminal(
-  parts: AwaitParts,
-  query: AwaitTerminal,
-  signal: AbortSignal,
-): AsyncGenerator<{ readonly job: Job; readonly terminal: boolean }> {
+export async function* awaitTerminal(parts: AwaitParts, query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<Awaited> {
   // Watched before it is read: what is committed after the read is told.
-  const watch = await parts.log.watch(query.jobId);
+  const watch = await parts.log.watch(query.jobId, query.includeProgress ? 'changes' : 'ends');
+  const following = query.includeProgress ? parts.board.follow({ kind: 'job', jobId: query.jobId }) : null;
   using ended = firstOf([signal, parts.draining]);
   try {
     let told = 0;
@@ -39,29 +51,41 @@ export async function* awaitTerminal(
       awaitedLife ??= Math.max(job.life, query.afterLife + 1);
       const end = await endOf(parts, job, awaitedLife);
       if (end !== null) {
-        yield { job: end, terminal: true };
+        yield { job: end, terminal: true, progress: null };
         return;
       }
-      if (first || (query.includeProgress && job.lastSequence > told)) yield { job, terminal: false };
+      if (first || (query.includeProgress && job.lastSequence > told)) yield { job, terminal: false, progress: null };
       told = job.lastSequence;
-      using wait = firstOf([ended.signal], query.includeProgress ? REPEAT_MS : RECHECK_MS);
-      await watch.changed(wait.signal);
+      using wait = firstOf([ended.signal], untilGrid(query.includeProgress ? SIGN_OF_LIFE_MS : recheckMs(parts)));
+      for await (const news of progressUntilChanged(watch, following, wait.signal)) {
+        for (const progress of news) yield { job, terminal: false, progress };
+      }
       // Nothing changed for so long: told again.
       if (wait.signal.aborted && query.includeProgress) told = 0;
     }
   } finally {
+    following?.close();
     watch.close();
   }
 }
 
-async function readJob({ reads }: AwaitParts, { jobId, namespace }: AwaitTerminal): Promise<Job> {
-  const job = await reads.submit(jobId);
+async function readJob(parts: AwaitParts, { jobId, namespace }: AwaitTerminal): Promise<Job> {
+  return orNotFound(await parts.reads.submit(jobId), namespace, jobId);
+}
+
+/** Positional. Throws `job_not_found` of the first that the namespace does not have. */
+export async function readJobs({ reads }: AwaitParts, namespace: string, jobIds: readonly JobId[]): Promise<readonly Job[]> {
+  const jobs = await reads.submitMany(jobIds);
+  return jobIds.map((jobId, index) => orNotFound(jobs[index] ?? null, namespace, jobId));
+}
+
+function orNotFound(job: Job | null, namespace: string, jobId: JobId): Job {
   if (job === null || job.namespace !== namespace) throw new RefusalError({ kind: 'job_not_found', jobId });
   return job;
 }
 
-/** A retry may have begun another life since the awaited one ended: then its end is read by its number. */
-async function endOf({ repository }: AwaitParts, job: Job, life: number): Promise<Job | null> {
+/** The end of that life; null while it lasts. A retry may have begun another since: then its end is read by its number. */
+export async function endOf({ repository }: AwaitParts, job: Job, life: number): Promise<Job | null> {
   if (job.life === life) return isTerminal(job.state) ? job : null;
   return job.life > life ? await repository.endOfLife(job.jobId, life) : null;
 }

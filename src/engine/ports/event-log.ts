@@ -13,16 +13,34 @@ export interface LogReader {
 
 /** Tells that something may have happened to a job: read it again. Level-triggered: nothing between two waits is missed. */
 export interface JobWatch {
-  changed(signal: AbortSignal): Promise<void>;
+  /** Whether anything may have happened since the last answer; not where the signal came first. */
+  changed(signal: AbortSignal): Promise<boolean>;
   close(): void;
 }
 
+/** Of several jobs: which of them may have ended since the last answer; none where the signal came first. Level-triggered, too. */
+export interface JobsWatch {
+  ended(signal: AbortSignal): Promise<readonly JobId[]>;
+  close(): void;
+}
+
+/** What of a job is watched: whatever happens to it, or the ends of its lives only. */
+export type Watched = 'changes' | 'ends';
+
+/**
+ * Jobs that are watched on one replica, each as often as it is: some hundred bytes each, and a read when all wake at
+ * once. Ten thousand streams of twenty jobs.
+ */
+export const MAX_WATCHES = 200_000;
+
 export interface EventLog {
-  /** The epoch this replica reads in; refreshed by a look at the database. */
+  /** The epoch this replica reads in, by a look at the database that began after the call; calls meanwhile share the next one. */
   epoch(): Promise<Epoch>;
   readFrom(start: LogPosition | 'now' | 'beginning'): Promise<LogReader>;
-  /** What is committed after the promise resolves is told. */
-  watch(jobId: JobId): Promise<JobWatch>;
+  /** What is committed after the promise resolves is told. Refused as `overloaded` past `MAX_WATCHES`. */
+  watch(jobId: JobId, watched?: Watched): Promise<JobWatch>;
+  /** The same of several jobs, each named once, for the ends of their lives; each counts as a watch. */
+  watchMany(jobIds: readonly JobId[]): Promise<JobsWatch>;
   /** Keeps this replica reading, for one who is woken by what it reads. */
   keepReading(): { close: () => void };
   /** Something was committed here: look at once, and tell the other replicas. */

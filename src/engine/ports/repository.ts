@@ -5,15 +5,18 @@
  */
 import type { Attempt } from '../../domain/attempt.ts';
 import type { Refusal, Result } from '../../domain/error.ts';
-import type { Evidence, JobChange, JobEvent } from '../../domain/event.ts';
+import type { Evidence, JobChange } from '../../domain/event.ts';
 import type { Failure, Job, JobId, JobSpec, JobState, Micros } from '../../domain/job.ts';
 import type { Lease, LeaseToken } from '../../domain/lease.ts';
 import type { Queue, QueueName } from '../../domain/queue.ts';
 import type { Violation } from '../../domain/history.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import type { JobEvents } from './events.ts';
+import type { HeldAttempts } from './held-attempts.ts';
 import type { QueueLimit, Queues } from './queues.ts';
 import type { RequestKey } from './request-key.ts';
 import type { Rounds } from './upkeep.ts';
+import type { Verification } from './verification.ts';
 import type { SignedJob } from '../../domain/signature.ts';
 
 export interface EnqueueItem {
@@ -222,12 +225,6 @@ export interface OperatedPage<Told> {
   readonly changed: readonly Job[];
 }
 
-export interface History {
-  readonly namespace: string;
-  readonly events: readonly JobEvent[];
-  readonly latestSequence: number;
-}
-
 export interface SignedQueue<Reduced> {
   /** Those that may be claimed, in dispatch order. */
   readonly backlog: readonly Reduced[];
@@ -241,7 +238,7 @@ export interface InvariantPage {
   readonly next: string | null;
 }
 
-export interface Repository extends DeadLetters, Queues, Rounds {
+export interface Repository extends DeadLetters, HeldAttempts, JobEvents, Queues, Rounds, Verification {
   resolveQueues(names: readonly QueueName[]): Promise<readonly (Queue | null)[]>;
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
@@ -283,7 +280,6 @@ export interface Repository extends DeadLetters, Queues, Rounds {
   /** Tells the number of the new life. */
   retryPage(page: OperatePage): Promise<OperatedPage<number>>;
 
-  history(jobId: JobId, afterSequence: number, limit: number): Promise<History | null>;
   peekQueue(queue: Queue, limit: number, types?: readonly string[]): Promise<readonly Job[]>;
   /** Every job of a queue at one instant, as `reduce` makes of each; null where they are more than the limit. */
   signedJobs<Reduced>(queue: Queue, limit: number, reduce: (job: SignedJob) => Reduced): Promise<SignedQueue<Reduced> | null>;

@@ -5,6 +5,7 @@ import type { LeaseToken } from '../../domain/lease.ts';
 import type { Beat } from '../engine.ts';
 import type { Commits } from '../commits.ts';
 import type { HeartbeatOutcome } from '../ports/repository.ts';
+import type { ReportedProgress } from '../progress/progress-report.ts';
 
 /** LEASED to RUNNING; the first one counts, and its repetition gets the same answer. */
 export async function start(starts: Commits['starts'], token: LeaseToken | null): Promise<Result<Job>> {
@@ -13,9 +14,27 @@ export async function start(starts: Commits['starts'], token: LeaseToken | null)
   return { ok: true, value: outcome.job };
 }
 
+export interface HeartbeatParts {
+  readonly heartbeats: Commits['heartbeats'];
+  /** Of beats that renewed their lease. */
+  readonly onProgress: (reported: ReportedProgress) => void;
+}
+
 /** Positional; accepted as a whole or refused as a whole. */
-export async function heartbeat(heartbeats: Commits['heartbeats'], beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
+export async function heartbeat(parts: HeartbeatParts, beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
   const held = beats.flatMap(({ token, checkpoint }) => (token === null ? [] : [{ token, checkpoint }]));
-  const outcomes = (await heartbeats.submitMany(held)).values();
-  return beats.map(({ token }) => (token === null ? undefined : outcomes.next().value) ?? { kind: 'lease_lost', reason: 'NOT_HELD' });
+  const outcomes = (await parts.heartbeats.submitMany(held)).values();
+  return beats.map((beat) => {
+    const outcome = (beat.token === null ? undefined : outcomes.next().value) ?? ({ kind: 'lease_lost', reason: 'NOT_HELD' } as const);
+    report(parts, beat, outcome);
+    return outcome;
+  });
+}
+
+/** What a lease that is lost would tell is of nobody's attempt. */
+function report({ onProgress }: HeartbeatParts, { token, progress = null }: Beat, outcome: HeartbeatOutcome): void {
+  if (progress === null || token === null || outcome.kind !== 'renewed') return;
+  // The lease ends `ttlMs` after the beat, by the database's clock.
+  const reportedAt = outcome.expiresAt - outcome.ttlMs * 1_000;
+  onProgress({ token, jobId: token.jobId, fence: token.fence, reportedAt, progress });
 }

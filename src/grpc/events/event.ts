@@ -1,16 +1,21 @@
-import type { EventDetail, Evidence, JobEvent } from '../../domain/event.ts';
-import { CUSTOM_EVENT_TYPE } from '../../domain/event.ts';
+import { EVENT_TYPE, eventType, RESERVED_EVENT_TYPES, type EventDetail, type Evidence, type JobEvent } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Event, ExternalEvidence } from '../../../gen/stint/v1/event.ts';
 import { optionalTimestamp, timestamp, wireFailure, wireState } from '../encode.ts';
 import type { Fields } from '../fields.ts';
 
-/** Names of event types to filter by. Built-in names have the form of custom ones. */
+/** Types of events to look for, each once, however often it is named. */
 export function readEventTypes(fields: Fields, types: readonly string[]): string[] {
-  return fields.list('types', types, { min: 0, max: LIMITS.eventTypes }, (type, path) => {
-    if (!CUSTOM_EVENT_TYPE.test(type)) fields.refuse(path, `must match ${CUSTOM_EVENT_TYPE.source}`);
-    return type;
-  });
+  const range = { min: 0, max: LIMITS.eventTypes };
+  return [...new Set(fields.list('types', types, range, (type, path) => readEventType(fields, path, type)))];
+}
+
+/** A type to look for: built-in, or one that a custom event may have. */
+export function readEventType(fields: Fields, field: string, type: string): string {
+  if (type === '') fields.refuse(field, 'is required');
+  else if (!EVENT_TYPE.test(type)) fields.refuse(field, `must match ${EVENT_TYPE.source}`);
+  else if (type.startsWith(RESERVED_EVENT_TYPES)) fields.refuse(field, `no event has a type that begins with ${RESERVED_EVENT_TYPES}`);
+  return type;
 }
 
 export function wireEvent(event: JobEvent): Event {
@@ -19,7 +24,7 @@ export function wireEvent(event: JobEvent): Event {
     queue: event.queue,
     jobId: event.jobId,
     sequence: BigInt(event.sequence),
-    type: event.detail.type,
+    type: eventType(event),
     occurredAt: timestamp(event.occurredAt),
     life: event.life,
     attempt: event.attempt,
@@ -64,6 +69,8 @@ function wireDetail(detail: EventDetail): Event['detail'] {
       const { priority, runAt } = detail.change;
       return { $case: 'updated', updated: { priority, runAt: optionalTimestamp(runAt ?? null) } };
     }
+    case 'custom':
+      return { $case: 'custom', custom: { data: Buffer.from(detail.data), contentType: detail.contentType } };
     default:
       return wireEnd(detail);
   }

@@ -1,3 +1,4 @@
+import { LIMITS } from '../../domain/limits.ts';
 import type { Engine, ListEvents } from '../../engine/engine.ts';
 import type { EventServiceService, ListEventsRequest } from '../../../gen/stint/v1/event_service.ts';
 import { readNamespace, readRequiredJobId } from '../decode.ts';
@@ -14,7 +15,7 @@ export function listEvents(engine: Engine): MethodHandler<typeof EventServiceSer
     const page = accepted(await engine.events.listEvents(query));
     const events = fitting(page.events.map(wireEvent), eventBytes);
     const nextAfter = events.length < page.events.length ? events.at(-1)?.sequence : page.nextAfter;
-    const nextPageToken = nextAfter ? formatPageToken(tokenFilter(query, request.afterSequence), String(nextAfter)) : '';
+    const nextPageToken = nextAfter ? formatPageToken(tokenFilter(query, request), String(nextAfter)) : '';
     return { events, latestSequence: BigInt(page.latestSequence), nextPageToken };
   };
 }
@@ -26,9 +27,12 @@ function readListEvents(fields: Fields, request: ListEventsRequest): ListEvents 
     types: readEventTypes(fields, request.types),
   };
   const afterSequence = fields.count('after_sequence', request.afterSequence);
-  const position = readPageToken(fields, request.pageToken, tokenFilter(query, request.afterSequence));
+  const recent = fields.integer('recent', request.recent, { min: 0, max: LIMITS.pageItems });
+  const position = readPageToken(fields, request.pageToken, tokenFilter(query, request));
   return {
     ...query,
+    // Where the last so many begin was found for the first page: the others go on behind it.
+    ...(recent === 0 || position !== null ? {} : { recent }),
     afterSequence: position === null ? afterSequence : Math.max(afterSequence, fields.count('page_token', readSequence(position))),
     pageSize: readPageSize(fields, request.pageSize),
   };
@@ -39,6 +43,9 @@ function readSequence(position: string): bigint {
   return /^\d{1,16}$/.test(position) ? BigInt(position) : -1n;
 }
 
-function tokenFilter({ namespace, jobId, types }: Pick<ListEvents, 'namespace' | 'jobId' | 'types'>, afterSequence: bigint): Filter {
-  return ['ListEvents', namespace, jobId, types.toSorted(), String(afterSequence)];
+function tokenFilter(
+  { namespace, jobId, types }: Pick<ListEvents, 'namespace' | 'jobId' | 'types'>,
+  { afterSequence, recent }: Pick<ListEventsRequest, 'afterSequence' | 'recent'>,
+): Filter {
+  return ['ListEvents', namespace, jobId, types.toSorted(), String(afterSequence), String(recent)];
 }

@@ -1,15 +1,18 @@
 import type { Delivery, Engine, Scope, Subscribe } from '../../engine/engine.ts';
-import type { EventServiceService, SubscribeRequest, SubscribeResponse } from '../../../gen/stint/v1/event_service.ts';
+import { EventServiceService, type SubscribeRequest, type SubscribeResponse } from '../../../gen/stint/v1/event_service.ts';
 import { ReconnectReason } from '../../../gen/stint/v1/reconnect.ts';
 import { readJobId, readNamespace } from '../decode.ts';
 import { decode, type Fields } from '../fields.ts';
+import { Encoded } from '../encoded.ts';
 import type { MethodHandler } from '../service.ts';
+import { wireProgress } from './progress.ts';
 import { readEventTypes, wireEvent } from './event.ts';
 
 export function subscribe(engine: Engine): MethodHandler<typeof EventServiceService.subscribe> {
+  const encode = encodeOnce();
   return async function* subscribe(request, call) {
     const query = decode((fields) => readSubscribe(fields, request));
-    for await (const delivery of engine.events.subscribe(query, call.signal)) yield wireDelivery(delivery);
+    for await (const delivery of engine.events.subscribe(query, call.signal)) yield encode(delivery);
   };
 }
 
@@ -19,6 +22,7 @@ function readSubscribe(fields: Fields, request: SubscribeRequest): Subscribe {
     scope: readScope(fields, request.scope),
     types: readEventTypes(fields, request.types),
     start: readStart(fields, request.start),
+    includeProgress: request.includeProgress,
   };
 }
 
@@ -51,10 +55,25 @@ function readStart(fields: Fields, start: SubscribeRequest['start']): Subscribe[
   }
 }
 
-function wireDelivery({ events, cursor, reconnect }: Delivery): SubscribeResponse {
+/** What is delivered to many is encoded for the first of them. */
+function encodeOnce(): (delivery: Delivery) => SubscribeResponse | Encoded {
+  const known = new WeakMap<Delivery['events'], Encoded>();
+  return (delivery) => {
+    const { events, progress = [], reconnect } = delivery;
+    if (events.length === 0 || progress.length > 0 || reconnect !== null) return wireDelivery(delivery);
+    const found = known.get(events);
+    if (found !== undefined) return found;
+    const made = new Encoded(EventServiceService.subscribe.responseSerialize(wireDelivery(delivery)));
+    known.set(events, made);
+    return made;
+  };
+}
+
+function wireDelivery({ events, cursor, progress = [], reconnect }: Delivery): SubscribeResponse {
   return {
     events: events.map(wireEvent),
     cursor,
+    progress: progress.map(wireProgress),
     reconnect: reconnect === null ? undefined : { reason: REASONS[reconnect] },
   };
 }

@@ -1,14 +1,18 @@
-import type { AwaitTerminal, Engine } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { AwaitTerminal } from '../../engine/jobs/await-terminal.ts';
 import type { AwaitTerminalRequest, JobServiceService } from '../../../gen/stint/v1/job_service.ts';
 import { readNamespace, readRequiredJobId } from '../decode.ts';
 import { wireJob } from '../encode.ts';
+import { wireProgress } from '../events/progress.ts';
 import { decode, type Fields } from '../fields.ts';
 import type { MethodHandler } from '../service.ts';
 
 export function awaitTerminal(engine: Engine): MethodHandler<typeof JobServiceService.awaitTerminal> {
   return async function* awaitTerminal(request, call) {
     const query = decode((fields) => readAwaitTerminal(fields, request));
-    for await (const { job, terminal } of engine.jobs.awaitTerminal(query, call.signal)) yield { job: wireJob(job), terminal };
+    for await (const { job, terminal, progress } of engine.jobs.awaitTerminal(query, call.signal)) {
+      yield { job: wireJob(job), terminal, progress: progress === null ? undefined : wireProgress(progress) };
+    }
   };
 }
 

@@ -50,4 +50,7 @@ const WIRE_LIMITS: Limits = {
   maxDelay: duration(LIMITS.delayMs),
   maxFailureMessageBytes: LIMITS.failureMessageBytes,
   maxFailureDetailsBytes: LIMITS.failureDetailsBytes,
+  maxAwaitedJobs: LIMITS.awaitedJobs,
+  maxStreamsPerConnection: LIMITS.streamsPerConnection,
+  maxCustomEventsPerJob: LIMITS.customEventsPerJob,
 };

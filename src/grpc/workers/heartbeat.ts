@@ -5,6 +5,7 @@ import type { HeartbeatOutcome } from '../../engine/ports/repository.ts';
 import { Directive, LeaseLostReason } from '../../../gen/stint/v1/lease.ts';
 import type { HeartbeatRequest, HeartbeatResult, LeaseRenewal, WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
 import { duration, optionalTimestamp, timestamp } from '../encode.ts';
+import { readProgress } from '../events/progress.ts';
 import { decode, type Fields } from '../fields.ts';
 import type { MethodHandler } from '../service.ts';
 
@@ -22,10 +23,10 @@ function readBeats(fields: Fields, { workerId, leases }: HeartbeatRequest): Beat
 }
 
 function readBeat(fields: Fields, { leaseToken, checkpoint, progress }: LeaseRenewal): Beat {
-  fields.unserved('progress', progress !== undefined);
   return {
     token: parseLeaseToken(leaseToken),
     checkpoint: checkpoint === undefined ? null : fields.bytes('checkpoint', checkpoint, LIMITS.checkpointBytes),
+    progress: progress === undefined ? null : readProgress(fields.within('progress'), progress),
   };
 }
 

@@ -138,7 +138,12 @@ export async function checkInvariants(run: Run, namespace: string, pageSize: num
 }
 
 async function judgeJobs(run: Run, ids: readonly JobId[]): Promise<Found[]> {
-  const facts = await jobFacts(run, ids, 0, EVENTS_PER_JOB);
+  const facts = await jobFacts(
+    run,
+    ids.map((jobId) => ({ jobId, after: 0 })),
+    EVENTS_PER_JOB,
+    { bare: true },
+  );
   // Of a longer history only a part was read, and a part folds to another state.
   return facts.flatMap((one) =>
     one === null || one.events.length === EVENTS_PER_JOB ? [] : jobViolations(one).map((violation) => ({ ...violation, jobId: one.jobId })),

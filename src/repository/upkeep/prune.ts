@@ -14,8 +14,14 @@ import { int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { databaseTime } from './ensure-partitions.ts';
 
-/** Tried in the place of a batch that took too long. */
-const SMALLEST_BATCH = 5;
+/** Tried in the place of a batch that took too long, and given more time: a job may have 10,000 custom events of 64 KiB. */
+const SMALLEST_BATCH = 1;
+
+/** Where the rounds run, and where a job is removed alone for which they have too little time. */
+interface PrunePools {
+  readonly upkeep: Pick<Database, 'run' | 'transaction'>;
+  readonly slow: Pick<Database, 'transaction'>;
+}
 
 /** There are few, however many queues. */
 const retentionsStatement = statement<never>(
@@ -56,16 +62,12 @@ const forgetMarksStatement = statement<'now'>(
    where m.shard = ${shard} and m.walk like 'filter %' and m.at < c.now - interval '1 day'`,
 );
 
-export async function pruneExpired(
-  database: Pick<Database, 'run' | 'transaction'>,
-  now: string | null,
-  limit: number,
-): Promise<UpkeepRound> {
-  const { run } = database;
+export async function pruneExpired(pools: PrunePools, now: string | null, limit: number): Promise<UpkeepRound> {
+  const { run } = pools.upkeep;
   const classes = await run(retentionsStatement, {});
   let [pruned, more] = [0, false];
   for (const row of classes) {
-    const step = await stepOf(database, now, int(row, 'retention_ms'), limit);
+    const step = await stepOf(pools, now, int(row, 'retention_ms'), limit);
     pruned += step?.removed ?? 0;
     more ||= step !== null && !step.atEnd && !step.blocked;
   }
@@ -87,12 +89,8 @@ async function forget(run: Run, what: typeof forgetKeysStatement, now: string | 
 }
 
 /** Null where another replica is at it. */
-async function stepOf(
-  database: Pick<Database, 'transaction'>,
-  now: string | null,
-  retentionMs: number,
-  limit: number,
-): Promise<PruneStep | null> {
+async function stepOf(pools: PrunePools, now: string | null, retentionMs: number, limit: number): Promise<PruneStep | null> {
+  const database = limit > SMALLEST_BATCH ? pools.upkeep : pools.slow;
   const walk = walkOfRetention(retentionMs);
   const choice = { before: null, retentionMs, namespace: null, queue: null, types: null };
   try {
@@ -107,9 +105,9 @@ async function stepOf(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     if (error.kind === 'contended') return null;
-    // Jobs with very many attempts take longer than a statement may: fewer of them at once.
+    // Jobs with very many attempts or custom events take longer than a statement may: fewer of them at once.
     if (error.kind === 'unavailable' && limit > SMALLEST_BATCH) {
-      return await stepOf(database, now, retentionMs, Math.max(SMALLEST_BATCH, Math.floor(limit / 10)));
+      return await stepOf(pools, now, retentionMs, Math.max(SMALLEST_BATCH, Math.floor(limit / 10)));
     }
     throw error;
   }

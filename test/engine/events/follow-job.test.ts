@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '../../../src/domain/limits.ts';
+import { ProgressBoard } from '../../../src/engine/progress/progress-board.ts';
 import type { Delivery, Subscribe } from '../../../src/engine/engine.ts';
 import { followJob } from '../../../src/engine/events/follow-job.ts';
 import { jobId } from '../../feed/memory-journal.ts';
@@ -29,7 +30,12 @@ describe('a subscription to a job', () => {
       start: { kind: 'from_beginning' },
       ...partial,
     };
-    stream = followJob({ log: job, repository: job, draining: draining.signal }, query, JOB, left.signal);
+    stream = followJob(
+      { log: job, repository: job, histories: job, board: new ProgressBoard(), draining: draining.signal },
+      query,
+      JOB,
+      left.signal,
+    );
   };
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });

@@ -46,7 +46,12 @@ describe('events cut into messages', () => {
   ])('with %s fit the bound on a message', (_what, message, detailsBytes) => {
     const events = Array.from({ length: 600 }, () => failed(message, detailsBytes));
     for (const part of cut(events)) {
-      const bytes = SubscribeResponse.encode({ events: part.map(wireEvent), cursor: 'c'.repeat(500), reconnect: undefined }).finish();
+      const bytes = SubscribeResponse.encode({
+        events: part.map(wireEvent),
+        cursor: 'c'.repeat(500),
+        progress: [],
+        reconnect: undefined,
+      }).finish();
       expect(bytes.byteLength).toBeLessThanOrEqual(LIMITS.eventMessageBytes);
     }
   });

@@ -57,6 +57,7 @@ export class ScriptedLog implements EventLog {
 
   epoch = () => Promise.resolve(EPOCH);
   watch = () => Promise.reject(new Error('nobody watches'));
+  watchMany = () => Promise.reject(new Error('nobody watches'));
   keepReading = () => ({ close: () => undefined });
   committed = () => undefined;
 }

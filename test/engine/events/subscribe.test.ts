@@ -1,8 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '../../../src/domain/limits.ts';
+import { ProgressBoard } from '../../../src/engine/progress/progress-board.ts';
 import type { Delivery, Subscribe } from '../../../src/engine/engine.ts';
 import { readCursor } from '../../../src/engine/events/cursor.ts';
+import { SharedMessages } from '../../../src/engine/events/shared-messages.ts';
 import { followLog } from '../../../src/engine/events/subscribe.ts';
 import { event } from '../../feed/memory-journal.ts';
 import { ScriptedLog } from './scripted-reader.ts';
@@ -26,7 +28,7 @@ describe('a subscription to the log', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     [log, draining, left] = [new ScriptedLog(), new AbortController(), new AbortController()];
-    stream = followLog({ log, draining: draining.signal }, QUERY, left.signal);
+    stream = followLog({ log, board: new ProgressBoard(), draining: draining.signal, shared: new SharedMessages() }, QUERY, left.signal);
   });
   afterEach(async () => {
     left.abort();
@@ -77,7 +79,7 @@ describe('a subscription to the log', () => {
     await vi.advanceTimersByTimeAsync(IDLE_MS - 1);
     log.tell(event(1));
     expect((await next()).events).toHaveLength(1);
-    expect(await within(IDLE_MS - 1, next())).toBeNull();
+    expect(await within(IDLE_MS - 1_001, next())).toBeNull();
   });
 
   it('tells what is wanted, and is behind what is not', async () => {
@@ -95,7 +97,11 @@ describe('a subscription to the log', () => {
   ])('wants %s only', async (_what, partial, wanted) => {
     const events = [event(1), event(2, { queue: 'b' }), event(3, { detail: { type: 'claimed' } })];
     log.tell(...events);
-    const chosen = followLog({ log, draining: draining.signal }, { ...QUERY, ...partial }, left.signal);
+    const chosen = followLog(
+      { log, board: new ProgressBoard(), draining: draining.signal, shared: new SharedMessages() },
+      { ...QUERY, ...partial },
+      left.signal,
+    );
     await chosen.next();
     expect((await chosen.next()).value).toMatchObject({ events: wanted.map((job) => events[job - 1]) });
     await chosen.return(undefined);

@@ -60,6 +60,7 @@ describe('the derived history', () => {
     await fc.assert(property, { numRuns: RUNS, examples: [[scriptedWalk]] });
     expect([...met].sort()).toEqual([
       'claimed',
+      'custom',
       'enqueued',
       'enqueued later',
       'failed',

@@ -30,6 +30,7 @@ export type Step =
   | { readonly do: 'start' | 'heartbeat' | 'ack'; readonly lease: number }
   | { readonly do: 'fail'; readonly lease: number; readonly failure: Failure; readonly retryAfterMs: number | null }
   | { readonly do: 'release'; readonly lease: number; readonly delayMs: number }
+  | { readonly do: 'append'; readonly namespace: number; readonly job: number; readonly lease: number | null; readonly data: Uint8Array }
   | { readonly do: 'advance'; readonly milliseconds: number }
   | { readonly do: 'upkeep' };
 
@@ -70,6 +71,16 @@ export const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('start' as const, 'heartbeat' as const, 'ack' as const), lease }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('fail' as const), lease, failure, retryAfterMs: fc.constantFrom(null, 0, 1_500) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('release' as const), lease, delayMs: fc.constantFrom(0, 2_500) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('append' as const),
+      namespace,
+      job: fc.nat(30),
+      lease: fc.option(lease),
+      data: fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('advance' as const), milliseconds: fc.constantFrom(1, 4_000, 7_000, 40_000) }) },
   { weight: 2, arbitrary: fc.constant<Step>({ do: 'upkeep' }) },
 );
@@ -83,6 +94,7 @@ export const scriptedWalk: Step[] = [
   { do: 'enqueue', ...scripted, count: 4 },
   { do: 'enqueue', ...scripted, runInMs: 500, maxAttempts: 1 },
   { do: 'claim', ...taken, start: true },
+  { do: 'append', namespace: 0, job: 0, lease: null, data: Buffer.from('d') },
   { do: 'ack', lease: 0 },
   { do: 'fail', lease: 0, failure: NO, retryAfterMs: null },
   { do: 'fail', lease: 0, failure: { ...NO, kind: 'RETRYABLE', details: Buffer.from('why') }, retryAfterMs: null },
@@ -118,6 +130,8 @@ export class Walk {
         return this.#enqueue(step);
       case 'claim':
         return this.#claim(step);
+      case 'append':
+        return this.#append(step);
       case 'advance':
         return clock.advance(step.milliseconds);
       case 'upkeep':
@@ -147,6 +161,17 @@ export class Walk {
     const answer = await this.#system.engine.jobs.enqueueBatch({ namespace: name, items, atomic: false });
     if (!answer.ok) throw new Error(answer.refusal.kind);
     this.jobs.get(name)?.push(...answer.value.flatMap((one) => (one.ok ? [one.value.job.jobId] : [])));
+  }
+
+  /** Of a job there is, or of the one that a lease is of. */
+  async #append({ namespace: index, job, lease: of, data }: Extract<Step, { do: 'append' }>): Promise<void> {
+    const name = this.#namespace(index);
+    const token = of === null ? null : this.#lease(of);
+    const jobs = this.jobs.get(name) ?? [];
+    const jobId = token?.jobId ?? jobs[job % Math.max(1, jobs.length)];
+    if (jobId === undefined) return;
+    const told = { type: 'a.fact', data, contentType: 'a "quoted" type', replayKey: null };
+    await this.#system.engine.events.appendEvent({ namespace: name, jobId, holder: token === null ? null : { token }, ...told });
   }
 
   async #claim({ namespace: index, start, ...claimed }: Extract<Step, { do: 'claim' }>): Promise<void> {

@@ -4,7 +4,7 @@ import { DEFAULT_SETTINGS, type Queue } from '../../../src/domain/queue.ts';
 import { PATIENT, Stage, tokenOf } from '../../engine/stage.ts';
 
 const DAY_MS = 86_400_000;
-const OF_JOBS = ['attempt', 'checkpoint', 'job', 'job_event', 'terminal'];
+const OF_JOBS = ['attempt', 'checkpoint', 'custom_event', 'job', 'job_event', 'terminal'];
 
 let stage: Stage;
 let queue: Queue;

@@ -3,7 +3,7 @@ import { parseJobId } from '../../../src/domain/job.ts';
 import { Stage } from '../../engine/stage.ts';
 
 const DAY_MS = 86_400_000;
-const PARENTS = ['attempt', 'checkpoint', 'job', 'job_event', 'journal', 'terminal'];
+const PARENTS = ['attempt', 'checkpoint', 'custom_event', 'job', 'job_event', 'journal', 'terminal'];
 
 let stage: Stage;
 beforeAll(async () => {

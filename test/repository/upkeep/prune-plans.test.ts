@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { explaining } from '../../support/explain.ts';
 import { createDatabase, type TestDatabase } from '../../support/database.ts';
+import type { Database } from '../../../src/repository/database.ts';
 import { openEpoch } from '../../../src/repository/epoch.ts';
 import { createQueues } from '../../../src/repository/queues/resolve-queues.ts';
 import { ensurePartitions } from '../../../src/repository/upkeep/ensure-partitions.ts';
@@ -34,7 +35,8 @@ async function fill(queueId: number, count: number, ago: string): Promise<void> 
 /** A round, with the plans of its statements. */
 async function round() {
   const { run, plans, close } = await explaining(database.url);
-  const { count } = await pruneExpired({ run, transaction: (work) => work(run) }, null, 500);
+  const pool: Pick<Database, 'run' | 'transaction'> = { run, transaction: (work) => work(run) };
+  const { count } = await pruneExpired({ upkeep: pool, slow: pool }, null, 500);
   await close();
   return { count, plans };
 }

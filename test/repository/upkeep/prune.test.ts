@@ -10,7 +10,7 @@ import { idsOf, Stage, tokenOf } from '../../engine/stage.ts';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-const TABLES = ['job', 'attempt', 'terminal', 'job_event', 'checkpoint', 'dead_letter', 'idem'];
+const TABLES = ['job', 'attempt', 'terminal', 'job_event', 'custom_event', 'checkpoint', 'dead_letter', 'idem'];
 
 let stage: Stage;
 let queue: Queue;
@@ -164,29 +164,33 @@ describe('retention', () => {
   });
 });
 
-it('a batch that takes too long is done in smaller ones', async () => {
+it('a batch that takes too long is done in smaller ones, and a job alone with more time', async () => {
   const ids = await stage.enqueue(queue, ...Array.from({ length: 60 }, () => ({})));
   await stage.repository.cancelMany(ids.map((jobId) => ({ namespace: queue.namespace, jobId, reason: '', request: null })));
   stage.clock.advance(MINUTE_MS);
-  const database = new Database({ url: stage.database.url, connections: 1, applicationName: 'slow', settings: 'plain' });
-  const sizes: number[] = [];
-  const slowly = (run: Run): Run => {
-    const limited: Run = async (statement, values) => {
-      const rows = await run(statement, values);
-      if (statement.name !== 'find-ended') return rows;
-      sizes.push(rows.length);
-      if (rows.length > 5) throw new StoreError('unavailable', 'too slow');
-      return rows;
-    };
-    return limited;
-  };
-  const transaction = <T>(work: (run: Run) => Promise<T>) => database.transaction((run) => work(slowly(run)));
-  const round = await pruneExpired({ run: database.run, transaction }, stage.clock.now().toISOString(), 500);
+  const database = new Database({ url: stage.database.url, connections: 1, applicationName: 'test', settings: 'plain' });
+  const sizes: [string, number][] = [];
+  const pool = (name: string): Pick<Database, 'run' | 'transaction'> => ({
+    run: database.run,
+    transaction: (work) =>
+      database.transaction((run) => {
+        const limited: Run = async (statement, values) => {
+          const rows = await run(statement, values);
+          // The walks of other retentions find nothing.
+          if (statement.name !== 'find-ended' || rows.length === 0) return rows;
+          sizes.push([name, rows.length]);
+          if (name === 'upkeep') throw new StoreError('unavailable', 'too slow');
+          return rows;
+        };
+        return work(limited);
+      }),
+  });
+  const pools = { upkeep: pool('upkeep'), slow: pool('slow') };
+  const round = await pruneExpired(pools, stage.clock.now().toISOString(), 500);
   await database.close();
-  // The walks of other retentions find nothing.
-  expect(sizes.filter((size) => size > 0)).toEqual([60, 50, 5]);
-  expect(round).toMatchObject({ count: 5, more: true });
-  expect(await pruned()).toBe(55);
+  expect(sizes).toEqual([...[60, 50, 5].map((size) => ['upkeep', size]), ['slow', 1]]);
+  expect(round).toMatchObject({ count: 1, more: true });
+  expect(await pruned()).toBe(59);
 });
 
 describe('an idempotency key', () => {
