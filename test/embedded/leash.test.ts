@@ -55,7 +55,7 @@ describe('the leash of a server whose parent was killed', () => {
   it('leaves nothing behind when the server goes by itself', async () => {
     const { pid, told, kin } = await orphan(600);
     await until('the leash waits', () => kin().includes('sleep 600'));
-    expect(told()).toBe('up INT ');
+    await until('the stand-in is told', () => told() === 'up INT ');
     process.kill(pid, 'SIGKILL');
     await until('nothing is left', () => kin().length === 0);
   });

@@ -14,10 +14,12 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { startReplicas, type Replica } from '../support/replicas.ts';
 import { buildService } from '../support/service-process.ts';
 
-/** More for a long run; about half a second each. */
-const KILLS = Number(process.env['STINT_FOLLOW_KILLS'] ?? 20);
+/** More for a long run; about a second each. */
+const KILLS = Number(process.env['STINT_FOLLOW_KILLS'] ?? 10);
 const LIMIT_MS = 120_000 + KILLS * 3_000;
 const STALE_MS = 3_000;
+/** Between two turns of the load: what follows is killed in its midst, not starved by it. */
+const REST_MS = 30;
 const FROM_BEGINNING = { $case: 'fromBeginning', fromBeginning: {} } as const;
 
 let database: TestDatabase;
@@ -79,6 +81,7 @@ function startLoad({ namespace, queue }: Scene) {
       const { jobs } = await stint.claim({ namespace, workerId: 'w', queues: [queue], maxJobs: count });
       const settlements = jobs.map(({ lease }) => ({ leaseToken: lease?.leaseToken ?? '', action: { $case: 'ack' as const, ack: {} } }));
       await stint.settle({ settlements });
+      await pause(REST_MS);
     }
   };
   const running = run();

@@ -15,7 +15,7 @@ export interface LoadOptions {
   readonly workers?: number;
   readonly subscribers?: number;
   readonly awaiters?: number;
-  /** How long each of the lanes of a producer or an awaiter rests between two calls. Default 150 ms. */
+  /** How long each of the lanes of a producer or an awaiter rests between two calls. Default 400 ms. */
   readonly pauseMs?: number;
   /** Default `load`. */
   readonly namespace?: string;
@@ -42,7 +42,7 @@ export class Load {
   readonly #seen: HistoryLine[] = [];
 
   private constructor(options: LoadOptions, folder: string) {
-    const { addresses, producers = 2, workers = 3, subscribers = 2, awaiters = 1, pauseMs = 150, namespace = 'load' } = options;
+    const { addresses, producers = 2, workers = 3, subscribers = 2, awaiters = 1, pauseMs = 400, namespace = 'load' } = options;
     const refusals = [...REFUSED_ON_PURPOSE, ...(options.alsoRefused ?? [])];
     this.namespace = namespace;
     this.#addresses = addresses;
