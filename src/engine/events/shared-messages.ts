@@ -10,11 +10,16 @@ const SHARED_BYTES = 16 * 1024 * 1024;
 /** What a filter costs besides, also one that wants nothing of a chunk. */
 const FILTER_BYTES = 256;
 
+/** A chunk that has messages, and the bytes in them: it is not kept for that. */
+interface Fresh {
+  readonly chunk: WeakRef<LogChunk>;
+  bytes: number;
+}
+
 /** What a chunk made, by filter. */
 interface Made {
-  readonly chunk: WeakRef<LogChunk>;
+  readonly fresh: Fresh;
   readonly messages: Map<string, readonly Message[]>;
-  bytes: number;
 }
 
 /**
@@ -23,10 +28,10 @@ interface Made {
  */
 export class SharedMessages {
   readonly #maxBytes: number;
-  /** Goes with its chunk. */
+  /** Goes with its chunk, when nobody reads any more. */
   readonly #made = new WeakMap<LogChunk, Made>();
-  /** Of the chunks that have messages, oldest first. */
-  readonly #fresh: Made[] = [];
+  /** Oldest first. */
+  #fresh: Fresh[] = [];
   #bytes = 0;
 
   constructor(maxBytes = SHARED_BYTES) {
@@ -35,32 +40,37 @@ export class SharedMessages {
 
   /** `filter` tells all that `cut` depends on besides the chunk. */
   of(chunk: LogChunk, filter: string, cut: () => readonly Message[]): readonly Message[] {
-    const made = this.#made.get(chunk) ?? this.#begin(chunk);
-    const known = made.messages.get(filter);
+    const { fresh, messages } = this.#made.get(chunk) ?? this.#begin(chunk);
+    const known = messages.get(filter);
     if (known !== undefined) return known;
-    const messages = cut();
-    const bytes = messages.reduce((sum, { events }) => sum + events.reduce((of, event) => of + eventBytes(event), 0), FILTER_BYTES);
-    if (this.#bytes + bytes > this.#maxBytes) return messages;
+    const cuts = cut();
+    const bytes = cuts.reduce((sum, { events }) => sum + events.reduce((of, event) => of + eventBytes(event), 0), FILTER_BYTES);
+    if (this.#bytes + bytes > this.#maxBytes) return cuts;
     this.#bytes += bytes;
-    made.bytes += bytes;
-    made.messages.set(filter, messages);
-    return messages;
+    fresh.bytes += bytes;
+    messages.set(filter, cuts);
+    return cuts;
   }
 
   #begin(chunk: LogChunk): Made {
-    if (this.#fresh.length >= FRESH_CHUNKS) this.#forget(this.#fresh.shift());
-    const made = { chunk: new WeakRef(chunk), messages: new Map<string, readonly Message[]>(), bytes: 0 };
+    this.#makeRoom();
+    const made = { fresh: { chunk: new WeakRef(chunk), bytes: 0 }, messages: new Map<string, readonly Message[]>() };
     this.#made.set(chunk, made);
-    this.#fresh.push(made);
+    this.#fresh.push(made.fresh);
     return made;
   }
 
-  #forget(oldest: Made | undefined): void {
-    if (oldest === undefined) return;
-    this.#bytes -= oldest.bytes;
-    // Its messages go though somebody still holds the chunk.
-    oldest.messages.clear();
-    const chunk = oldest.chunk.deref();
-    if (chunk !== undefined) this.#made.delete(chunk);
+  /** Forgets the chunks that have gone, and of the others the oldest beyond what is kept: also where somebody still holds them. */
+  #makeRoom(): void {
+    const live = this.#fresh.filter(({ chunk }) => chunk.deref() !== undefined);
+    for (const { chunk } of live.slice(0, Math.max(0, live.length - FRESH_CHUNKS + 1))) this.#forget(chunk.deref());
+    this.#fresh = live.slice(-(FRESH_CHUNKS - 1));
+    this.#bytes = this.#fresh.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #forget(chunk: LogChunk | undefined): void {
+    if (chunk === undefined) return;
+    this.#made.get(chunk)?.messages.clear();
+    this.#made.delete(chunk);
   }
 }

@@ -1,4 +1,6 @@
-import { expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it, vi } from 'vitest';
 import { SharedMessages } from '../../../src/engine/events/shared-messages.ts';
 import type { LogChunk } from '../../../src/engine/ports/journal.ts';
 
@@ -47,4 +49,17 @@ it('no more than so many bytes are remembered, however many filters there are, u
   expect(cuts()).toBe(20);
   shared.of(last, 'a', cut);
   expect(cuts()).toBe(20);
+});
+
+it('what a chunk made goes with it, also if no other one follows', async () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage: () => void = runInNewContext('gc');
+  const shared = new SharedMessages();
+  const made = new WeakRef(shared.of(chunk(), 'a', () => [{ events: [], cursor: 'c' }]));
+  await vi.waitFor(() => {
+    collectGarbage();
+    // What an error tells of would be held by it.
+    expect(made.deref() === undefined).toBe(true);
+  });
+  expect(shared.of(chunk(), 'a', () => [])).toEqual([]);
 });
