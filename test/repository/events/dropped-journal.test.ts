@@ -24,6 +24,8 @@ async function drop(): Promise<void> {
   expect(await stage.repository.dropPartitions()).toBeGreaterThan(0);
 }
 
+const xmaxOf = ({ seen }: LogPosition) => seen?.split(':')[1];
+
 const read = (position: LogPosition) => journal().read(position, null);
 
 async function expectGoesOn(position: LogPosition): Promise<void> {
@@ -117,7 +119,8 @@ describe('a position', () => {
     await stage.enqueue(queue, {});
     const behind = await journal().head();
     await drop();
-    expect((await journal().head()).seen).toBe(behind.seen);
+    // Whatever else was open then, autovacuum perhaps.
+    expect(xmaxOf(await journal().head())).toBe(xmaxOf(behind));
     await expectGoesOn(await journal().head());
   });
 });
