@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import postgres from 'postgres';
-import { afterAll, onTestFinished } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts';
 
 export const isRoot = process.getuid?.() === 0;
@@ -23,15 +23,10 @@ export function makeFolder(): string {
   return folder;
 }
 
-let seed: string | null = null;
-afterAll(() => {
-  if (seed !== null) rmSync(seed, { recursive: true, force: true });
-});
-
-/** A folder with a cluster in it. The first one is made, later ones are copied: initdb is most of what a start costs. */
+/** A folder with a cluster in it. The first one of this process is made, later ones are copied: initdb is most of what a start costs. */
 export async function makeCluster(): Promise<string> {
-  if (seed === null) {
-    seed = mkdtempSync(join(tmpdir(), 'stint-seed-'));
+  const seed = join(inject('scratchFolder'), `cluster-${process.pid}`);
+  if (!existsSync(seed)) {
     const server = await startEmbeddedPostgres({ dataDir: seed, durable: 'off', log: () => undefined });
     await server.stop();
   }

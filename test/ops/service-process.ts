@@ -1,10 +1,9 @@
-import { beforeAll, onTestFinished } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { buildService, type ServiceProcess, spawnService } from '../support/service-process.ts';
-
-beforeAll(buildService);
 
 /** A process of the service that ends with the test. */
 export function startProcess(environment: Record<string, string>): ServiceProcess {
+  buildService();
   const service = spawnService(environment);
   onTestFinished(async () => {
     service.child.kill('SIGKILL');

@@ -14,6 +14,8 @@ declare module 'vitest' {
     postgresUrl: string;
     /** Of the service that the contract is held against, or of its replicas, divided by commas. Empty: each file starts its own. */
     stintAddress: string;
+    /** For what a test process keeps from one file to the next; it goes with the run. */
+    scratchFolder: string;
   }
 }
 
@@ -29,6 +31,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   await migrate(databaseUrl(server.url, TEMPLATE));
   const replicas = await startWantedReplicas(server.url);
   project.provide('postgresUrl', server.url);
+  project.provide('scratchFolder', dataDir);
   project.provide('stintAddress', process.env['STINT_ADDRESS'] ?? replicas.map(({ address }) => address).join(','));
   return async () => {
     const codes = await Promise.all(replicas.map((replica) => replica.terminate()));

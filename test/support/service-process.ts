@@ -11,8 +11,12 @@ export interface ServiceProcess {
   readonly ended: Promise<{ readonly code: number | null; readonly refusals: string[]; readonly log: string }>;
 }
 
-/** Nothing to do after `npm test` has built; otherwise what runs would not be what was just edited. */
+let built = false;
+
+/** Once a process. Nothing to do after `npm test` has built; otherwise what runs would not be what was just edited. */
 export function buildService(): void {
+  if (built) return;
+  built = true;
   execFileSync(process.execPath, [join(root, 'tools/build.mjs')], { stdio: 'inherit' });
 }
 
