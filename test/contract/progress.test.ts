@@ -26,6 +26,11 @@ async function progressOf(follower: Follower<SubscribeResponse>): Promise<Subscr
   }
 }
 
+/** The cursor of progress is behind what was told by then. */
+async function untilTold(follower: Follower<SubscribeResponse>, wanted: string): Promise<void> {
+  while (!(await follower.next()).events.some(({ type }) => type === wanted)) continue;
+}
+
 async function beat({ stint }: Scene, { leaseToken }: Pick<Held, 'leaseToken'>, progress: { fraction?: number; message?: string }) {
   const { results } = await stint.heartbeat({ workerId: 'worker-1', leases: [{ leaseToken, progress }] });
   return results[0]?.result;
@@ -62,6 +67,7 @@ describe('progress', () => {
     const held = await of.enqueueAndClaim();
     const before = await of.events(held.jobId);
     const follower = await following(of, everything);
+    await untilTold(follower, 'started');
     await beat(of, held, { message: 'on the way' });
     const { cursor } = await progressOf(follower);
     follower.cancel();
