@@ -87,6 +87,8 @@ describe('VerifyReplay', () => {
   it('finds nothing while jobs move', { timeout: 60_000 }, async () => {
     const of = scene();
     const { stint, namespace, queue } = of;
+    // Or there is no such queue yet.
+    await of.enqueueAndClaim();
     const work = async () => {
       for (let round = 0; round < 30; round += 1) {
         const { leaseToken } = await of.enqueueAndClaim();
