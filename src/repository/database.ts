@@ -24,6 +24,12 @@ export const HOT_SETTINGS = {
   jit: 'off',
 };
 
+/**
+ * Of everything else. A plan that was made while tables were small, and is kept, must serve when they have grown, until they are analyzed:
+ * what read a small table from end to end reads a large one so, for each row that it is joined to.
+ */
+export const PLAIN_SETTINGS = { enable_seqscan: 'off', jit: 'off' };
+
 export interface DatabaseOptions {
   readonly url: string;
   readonly connections: number;
@@ -226,7 +232,7 @@ function driver(options: DatabaseOptions, onclose: () => void): Sql {
       statement_timeout: Math.floor(deadlineOf(options) * STATEMENT_SHARE),
       lock_timeout: LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: deadlineOf(options),
-      ...(options.settings === 'hot' ? HOT_SETTINGS : { jit: 'off' }),
+      ...(options.settings === 'hot' ? HOT_SETTINGS : PLAIN_SETTINGS),
     },
   });
 }

@@ -68,20 +68,20 @@ export async function openStore({
     queryDeadlineMs: UPKEEP_DEADLINE_MS,
     onUnprepared: () => prepare(),
   });
-  // Partitions first, of which an older state of the database has none for today: where there is an epoch everybody writes.
-  // Neither statement needs what it makes, so this does not wait for itself.
-  const prepare = oneAtATime(async () => {
-    await ensurePartitions(upkeep.run, nowValue(clock));
-    await openEpoch(upkeep.run);
-  });
-  await prepare();
   const slow = new Database({
     url,
     connections: SLOW_CONNECTIONS,
     applicationName: 'stint slow',
     settings: 'plain',
-    onUnprepared: prepare,
+    onUnprepared: () => prepare(),
   });
+  // Partitions first, of which an older state of the database has none for today: where there is an epoch everybody writes.
+  // Neither statement needs what it makes, so this does not wait for itself. A slow disk takes seconds for tables by the dozen.
+  const prepare = oneAtATime(async () => {
+    await ensurePartitions(slow.run, nowValue(clock));
+    await openEpoch(slow.run);
+  });
+  await prepare();
   const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onUnprepared: prepare });
   const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onUnprepared: prepare });
   const vacuum = new Database({

@@ -24,17 +24,23 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
+export interface Explaining {
+  readonly run: Run;
+  readonly plans: ReadonlyMap<string, Explained>;
+  close(): Promise<void>;
+}
+
 /**
- * Runs statements as the hot pool does (prepared, generic plan, its settings), each three times: explained and undone
+ * Runs statements as the hot pool does (prepared, generic plan, its settings), or under other settings, each three times: explained and undone
  * twice, then for good. `plans` has the last plan of each by name.
  */
-export async function explaining(url: string): Promise<{ run: Run; plans: ReadonlyMap<string, Explained>; close: () => Promise<void> }> {
+export async function explaining(url: string, settings: Record<string, string> = HOT_SETTINGS): Promise<Explaining> {
   const sql = postgres(url, {
     max: 1,
     fetch_types: false,
     onnotice: () => undefined,
     types: { date: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: (value: string) => value } },
-    connection: { TimeZone: 'UTC', ...HOT_SETTINGS },
+    connection: { TimeZone: 'UTC', ...settings },
   });
   const plans = new Map<string, Explained>();
   const run: Run = async (statement, values) => {

@@ -43,7 +43,7 @@ const strayReadyStatement = statement<'namespace' | 'after' | 'limit'>(
        order by r.queue_id, r.rank, r.ord, r.job limit ${param('limit')}::int) x
     cross join lateral (select namespace, sorted from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
     left join lateral (
-      select p.*, j.type as of_type from stint.job j ${position} where j.shard = ${shard} and j.id = x.job) p on true
+      select p.*, j.type as of_type from stint.job j ${position} where j.shard = ${shard} and j.id = x.job offset 0) p on true
    order by x.queue_id, x.rank, x.ord, x.job`,
 );
 
