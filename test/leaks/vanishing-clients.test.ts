@@ -16,11 +16,11 @@ import { vanish } from './vanishing.ts';
 const LIMIT_MS = 240_000;
 
 /** Enough for every function on the way to be compiled, every pool to be full and every cache to be there. */
-const WARM_UP_CALLS = 2_000;
+const WARM_UP_CALLS = 2_500;
 const ROUNDS = 4;
-const CALLS_PER_ROUND = 1_500;
+const CALLS_PER_ROUND = 2_500;
 /** Of the calls of a round, so many can end a lease. */
-const LEASES_PER_ROUND = 250;
+const LEASES_PER_ROUND = 400;
 
 /**
  * What a call may leave on the heap, on average. What is compiled late comes to some dozen bytes a call; every call carries
