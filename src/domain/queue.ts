@@ -19,6 +19,12 @@ export interface Queue extends QueueName {
 export type QueueMode = 'PULL_ONLY' | 'PUSH_ONLY' | 'PUSH_PULL';
 export const MODE_CODES = { PULL_ONLY: 1, PUSH_ONLY: 2, PUSH_PULL: 3 } as const satisfies Record<QueueMode, number>;
 
+/** How a claim comes: `Claim` pulls, `Work` is pushed to. */
+export type ClaimChannel = 'pull' | 'push';
+
+/** The mode in which a queue gives nothing that way. */
+export const CLOSED_MODE = { pull: 'PUSH_ONLY', push: 'PULL_ONLY' } as const satisfies Record<ClaimChannel, QueueMode>;
+
 /** What an operator has a queue do. */
 export type QueueStatus = 'ACTIVE' | 'PAUSED' | 'DRAINING_BACKLOG' | 'DRAINING_IN_FLIGHT';
 export const STATUS_CODES = { ACTIVE: 1, PAUSED: 2, DRAINING_BACKLOG: 3, DRAINING_IN_FLIGHT: 4 } as const satisfies Record<

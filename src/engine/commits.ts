@@ -8,6 +8,7 @@ import { MAX_WATCHES } from './ports/event-log.ts';
 import type { AppendItem, AppendOutcome, History, HistoryQuery } from './ports/events.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
 import type { Configured, Pruned, PruneItem } from './ports/queues.ts';
+import type { LeaseLook } from './ports/work.ts';
 import type {
   AbandonOutcome,
   AckItem,
@@ -47,6 +48,8 @@ export interface Commits extends Reads {
   readonly releases: GroupCommit<ReleaseItem, SettleOutcome>;
   readonly suspends: GroupCommit<SuspendItem, SettleOutcome>;
   readonly appends: GroupCommit<AppendItem, AppendOutcome>;
+  /** Leases that their worker has forgotten. */
+  readonly drops: GroupCommit<SettleItem, boolean>;
   readonly operations: Operations;
 }
 
@@ -59,6 +62,8 @@ export interface Reads {
   readonly histories: GroupCommit<HistoryQuery, History | null>;
   /** For those who await an event. */
   readonly firstEvents: GroupCommit<FirstEventQuery, FirstEvent | null>;
+  /** For sessions that hear of their jobs. */
+  readonly looks: GroupCommit<SettleItem, LeaseLook>;
 }
 
 /** What others than the holder do to a job: each kind in a lane. */
@@ -144,7 +149,7 @@ function eachOnce(getJobs: Repository['getJobs']): Repository['getJobs'] {
 }
 
 /** What reads for many together. */
-function createReads({ getJobs, histories }: Repository, shape: CommitShape): Reads {
+function createReads({ getJobs, histories, lookAtLeases }: Repository, shape: CommitShape): Reads {
   const together = { ...byToken, maxItems: MAX_READS, readsOnly: true };
   // Each watch has one read waiting at the most, so that of those that stand none is turned away, though all wake at once.
   const awaiting = { ...together, maxWaitingItems: MAX_WATCHES };
@@ -164,6 +169,7 @@ function createReads({ getJobs, histories }: Repository, shape: CommitShape): Re
       commit: firstEvents(histories),
       ...shape,
     }),
+    looks: new GroupCommit<SettleItem, LeaseLook>({ ...awaiting, name: 'look at leases', commit: lookAtLeases, ...shape }),
   };
 }
 
@@ -229,6 +235,7 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
       bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
       ...shape,
     }),
+    drops: new GroupCommit<SettleItem, boolean>({ ...byToken, name: 'drop leases', commit: repository.dropLeases, ...shape }),
     appends: createAppends(repository, aftermath, shape),
     operations: createOperations(repository, telling, tellingOfPages, shape),
     ...createReads(repository, shape),

@@ -9,7 +9,7 @@ import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
 import type { JobProgress, Progress } from '../domain/progress.ts';
 import type { QueueStats } from '../domain/queue-stats.ts';
-import type { ConfiguredQueue, QueueName } from '../domain/queue.ts';
+import type { ClaimChannel, ConfiguredQueue, QueueName } from '../domain/queue.ts';
 import type { AppendEvent } from './events/append-event.ts';
 import type { AwaitedEvent, AwaitEvent } from './events/await-event.ts';
 import type { Awaited, AwaitTerminal } from './jobs/await-terminal.ts';
@@ -68,8 +68,10 @@ export interface Claim {
   /** Only jobs of these; default: of any. */
   readonly types?: readonly string[];
   readonly maxJobs: number;
-  /** 0 answers at once. */
-  readonly waitMs: number;
+  /** 0 answers at once; null waits without end. */
+  readonly waitMs: number | null;
+  /** By which of the two ways of a queue it claims: `Work` is pushed to. Default: pull. */
+  readonly channel?: ClaimChannel;
   readonly leaseDurationMs: number | null;
   readonly startOnClaim: boolean;
   readonly requestId: string | null;

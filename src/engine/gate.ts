@@ -54,6 +54,7 @@ export function gated(repository: Repository): Repository {
     listQueues: (...query) => short.pass(() => repository.listQueues(...query)),
     listAudit: (...query) => short.pass(() => repository.listAudit(...query)),
     drainState: (name) => short.pass(() => repository.drainState(name)),
+    workedQueues: (...query) => short.pass(() => repository.workedQueues(...query)),
     queueStats: (name) => short.pass(() => repository.queueStats(name)),
     resolveQueues: (names) => short.pass(() => repository.resolveQueues(names)),
     createQueues: (names) => short.pass(() => repository.createQueues(names)),

@@ -8,7 +8,7 @@ import type { Refusal, Result } from '../../domain/error.ts';
 import type { Evidence, JobChange } from '../../domain/event.ts';
 import type { Failure, Job, JobId, JobSpec, JobState, Micros } from '../../domain/job.ts';
 import type { Lease, LeaseToken } from '../../domain/lease.ts';
-import type { Queue, QueueName } from '../../domain/queue.ts';
+import type { ClaimChannel, Queue, QueueName } from '../../domain/queue.ts';
 import type { Violation } from '../../domain/history.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { JobEvents } from './events.ts';
@@ -17,6 +17,7 @@ import type { QueueLimit, Queues } from './queues.ts';
 import type { RequestKey } from './request-key.ts';
 import type { Rounds } from './upkeep.ts';
 import type { Verification } from './verification.ts';
+import type { WorkStore } from './work.ts';
 import type { SignedJob } from '../../domain/signature.ts';
 
 export interface EnqueueItem {
@@ -238,7 +239,7 @@ export interface InvariantPage {
   readonly next: string | null;
 }
 
-export interface Repository extends DeadLetters, HeldAttempts, JobEvents, Queues, Rounds, Verification {
+export interface Repository extends DeadLetters, HeldAttempts, JobEvents, Queues, Rounds, Verification, WorkStore {
   resolveQueues(names: readonly QueueName[]): Promise<readonly (Queue | null)[]>;
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
@@ -258,7 +259,7 @@ export interface Repository extends DeadLetters, HeldAttempts, JobEvents, Queues
   }): Promise<AttemptPage | null>;
 
   /** Claims in dispatch order from the queues and hands the jobs to the slots in turn. */
-  claim(queues: readonly Queue[], slots: readonly ClaimSlot[], types?: readonly string[]): Promise<Given>;
+  claim(queues: readonly Queue[], slots: readonly ClaimSlot[], types?: readonly string[], channel?: ClaimChannel): Promise<Given>;
   /** One step of sorting the READY jobs of queues by type; false: there are more. Waits until the writes under way have ended. */
   sortByType(queues: readonly Queue[]): Promise<boolean>;
   /** The live leases given to a worker under a request id. */

@@ -111,7 +111,7 @@ export class ClaimDesk {
     let unpark = () => {};
     const claimed = new Promise<Claimed>((resolve, reject) => {
       const waiter = newWaiter({ claim, group, resolve, reject, arrival: (this.#arrivals += 1) });
-      const timer = claim.waitMs === 0 ? null : setTimeout(() => this.#leave(waiter), claim.waitMs);
+      const timer = claim.waitMs === 0 || claim.waitMs === null ? null : setTimeout(() => this.#leave(waiter), claim.waitMs);
       const onAbort = () => {
         waiter.gone = true;
         this.#leave(waiter);
@@ -219,7 +219,7 @@ export class ClaimDesk {
       oneSlot = false,
     } = await directory.inCurrentHistory(async (): Promise<Given> => {
       const queues = (await directory.find(group.names)).filter((queue): queue is Queue => queue !== null);
-      return queues.length === 0 ? NO_QUEUES : await repository.claim(queues, served.map(slotOf), group.types);
+      return queues.length === 0 ? NO_QUEUES : await repository.claim(queues, served.map(slotOf), group.types, group.channel);
     });
     group.limits = limits;
     group.oneSlot = oneSlot;

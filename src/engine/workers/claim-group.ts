@@ -1,6 +1,6 @@
-/** Claims that wait for the same types of the same queues. */
+/** Claims that wait in the same way for the same types of the same queues. */
 import { randomUUID } from 'node:crypto';
-import { queueKey, type QueueName } from '../../domain/queue.ts';
+import { type ClaimChannel, queueKey, type QueueName } from '../../domain/queue.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { QueueLimit } from '../ports/queues.ts';
 import type { ClaimSlot } from '../ports/repository.ts';
@@ -25,6 +25,7 @@ export interface Waiter {
 
 export interface Group {
   readonly key: string;
+  readonly channel: ClaimChannel;
   readonly names: readonly QueueName[];
   /** Empty: any. */
   readonly types: readonly string[];
@@ -61,12 +62,13 @@ export function requestKey({ namespace, workerId, requestId }: Claim): string {
   return JSON.stringify([namespace, workerId, requestId]);
 }
 
-export function newGroup({ namespace, queues, types = [] }: Claim): Group {
+export function newGroup({ namespace, queues, types = [], channel = 'pull' }: Claim): Group {
   const names = [...queues].sort().map((name) => ({ namespace, name }));
   const sorted = [...types].sort();
   return {
     // Neither can hold a comma or a bar.
-    key: `${names.map(queueKey).join(',')}|${sorted.join(',')}`,
+    key: `${channel}|${names.map(queueKey).join(',')}|${sorted.join(',')}`,
+    channel,
     names,
     types: sorted,
     waiters: new Set(),

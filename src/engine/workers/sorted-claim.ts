@@ -9,9 +9,9 @@ const CONTENDED_PAUSE_MS = 500;
 
 /** A claim by type of queues that were never claimed so, or not to the end: they are sorted first. */
 export function sortingFirst({ claim, sortByType }: Pick<Repository, 'claim' | 'sortByType'>): Repository['claim'] {
-  return async (queues, slots, types = []) => {
+  return async (queues, slots, ...how) => {
     for (const startedAt = performance.now(); ;) {
-      const given = await claim(queues, slots, types);
+      const given = await claim(queues, slots, ...how);
       const unsorted = new Set(given.limits.filter(({ limiter }) => limiter === 'UNSORTED').map(({ queue }) => queue));
       if (unsorted.size === 0) return given;
       const mine = queues.filter(({ name }) => unsorted.has(name));

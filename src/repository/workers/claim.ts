@@ -9,7 +9,7 @@
 import { sql, type SQL } from 'drizzle-orm';
 import { CLAIMED_AND_STARTED_CODE, EVENT_CODES } from '../../domain/event.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import { MODE_CODES, STATUS_CODES, type Queue } from '../../domain/queue.ts';
+import { type ClaimChannel, CLOSED_MODE, MODE_CODES, type Queue, STATUS_CODES } from '../../domain/queue.ts';
 import type { QueueLimit } from '../../engine/ports/queues.ts';
 import type { ClaimedJob, ClaimSlot, Given } from '../../engine/ports/repository.ts';
 import { plainArray, textArray } from '../array.ts';
@@ -44,7 +44,7 @@ import {
 const limitedQueues = (limiters: SQL) => sql`limited as materialized (
     select q.id as queue_id, q.name, gl.max_in_flight, gl.leased + gl.running as in_flight, gl.ready, gl.rate_permits, gl.rate_period_ms,
         gl.max_per_worker, held.held, b.level,
-        case when q.mode = ${MODE_CODES.PUSH_ONLY} then 'MODE'
+        case when q.mode = ${param('closedMode')}::smallint then 'MODE'
           when q.status in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT}) or (
             select true from stint.paused_namespace n where n.shard = ${shard} and n.namespace = ${param('namespace')}::text) then 'STATUS'
           ${limiters}
@@ -121,6 +121,7 @@ type ClaimParam =
   | 'namespace'
   | 'queueIds'
   | 'types'
+  | 'closedMode'
   | 'wanted'
   | 'slotOf'
   | 'maxJobs'
@@ -153,6 +154,7 @@ export async function claim(
   queues: readonly Queue[],
   slots: readonly ClaimSlot[],
   types: readonly string[] = [],
+  channel: ClaimChannel = 'pull',
 ): Promise<Given> {
   const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1)).slice(0, LIMITS.claimJobs);
   const values = {
@@ -161,6 +163,7 @@ export async function claim(
     namespace: queues[0]?.namespace ?? '',
     queueIds: plainArray(queues.map((queue) => queue.id)),
     types: textArray(types),
+    closedMode: MODE_CODES[CLOSED_MODE[channel]],
     wanted: slotOf.length,
     // Postgres counts from 1.
     slotOf: plainArray(slotOf),

@@ -1,0 +1,81 @@
+import type { JobId } from '../../domain/job.ts';
+import { formatLeaseToken, type LeaseToken, parseLeaseToken } from '../../domain/lease.ts';
+import type { ClaimedJob } from '../ports/repository.ts';
+
+/** A job in the hands of a session's worker. */
+export interface HeldJob {
+  readonly token: LeaseToken;
+  readonly leaseToken: string;
+  /** When the worker was given it or listed it last, in milliseconds of the local monotonic clock. */
+  listedAt: number;
+  /** It was told that the job is to be stopped. */
+  isToldToCancel: boolean;
+  /** A settlement of it is under way. */
+  isSettling: boolean;
+}
+
+/** Is told which jobs are held, so that what happens to them finds who holds them. */
+export interface HeldIndex {
+  add(jobId: JobId): void;
+  remove(jobId: JobId): void;
+}
+
+/** What the worker of a session holds, by job: the newest lease of each. */
+export class HeldJobs {
+  readonly #byJob = new Map<JobId, HeldJob>();
+  readonly #index: HeldIndex;
+
+  constructor(index: HeldIndex) {
+    this.#index = index;
+  }
+
+  get size(): number {
+    return this.#byJob.size;
+  }
+
+  all(): Iterable<HeldJob> {
+    return this.#byJob.values();
+  }
+
+  /** Null for a job that is not held. */
+  get(jobId: JobId): HeldJob | null {
+    return this.#byJob.get(jobId) ?? null;
+  }
+
+  /** Null for a lease that is not held. */
+  of(token: LeaseToken): HeldJob | null {
+    const held = this.#byJob.get(token.jobId);
+    return held !== undefined && held.token.fence === token.fence && held.token.secret === token.secret ? held : null;
+  }
+
+  add({ job, lease }: Pick<ClaimedJob, 'job' | 'lease'>): void {
+    const token = parseLeaseToken(lease.leaseToken);
+    if (token !== null) this.#put(job.jobId, newHeld(token, lease.leaseToken));
+  }
+
+  /** Of a lease that another stream or call gave, and that the worker lists here. An older one than is known is none. */
+  adopt(token: LeaseToken): void {
+    const known = this.#byJob.get(token.jobId);
+    if (known === undefined || known.token.fence < token.fence) this.#put(token.jobId, newHeld(token, formatLeaseToken(token)));
+  }
+
+  remove(token: LeaseToken): void {
+    if (this.of(token) === null) return;
+    this.#byJob.delete(token.jobId);
+    this.#index.remove(token.jobId);
+  }
+
+  clear(): void {
+    for (const jobId of this.#byJob.keys()) this.#index.remove(jobId);
+    this.#byJob.clear();
+  }
+
+  #put(jobId: JobId, held: HeldJob): void {
+    this.#byJob.set(jobId, held);
+    this.#index.add(jobId);
+  }
+}
+
+function newHeld(token: LeaseToken, leaseToken: string): HeldJob {
+  return { token, leaseToken, listedAt: performance.now(), isToldToCancel: false, isSettling: false };
+}

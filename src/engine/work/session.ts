@@ -1,0 +1,294 @@
+/**
+ * A worker's one stream: claims as long as its worker has credits, settles and renews what it is asked to, and tells what
+ * happens to the jobs it holds. A claim of it waits beside those of `Claim`, so push and poll share one backlog and one order.
+ */
+import type { JobEvent } from '../../domain/event.ts';
+import type { Micros } from '../../domain/job.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Beat, Claim, Claimed, Settled, Settlement } from '../engine.ts';
+import type { GroupCommit } from '../group-commit.ts';
+import type { LeaseLook, WorkedQueue } from '../ports/work.ts';
+import type { ClaimedJob, HeartbeatOutcome, SettleItem } from '../ports/repository.ts';
+import { Signal } from '../ports/signal.ts';
+import { StoreError } from '../ports/store-error.ts';
+import { firstOf } from '../wait.ts';
+import { type HeldIndex, type HeldJob, HeldJobs } from './held-jobs.ts';
+import { Outbox } from './outbox.ts';
+import type { OpenWork, WorkMessage, WorkSession } from './work.ts';
+
+/** A claim that the database did not answer is made again after this. */
+const RETRY_MS = 1_000;
+/** Heartbeats of a lease's duration: a third of it is told as the interval. */
+const BEATS_OF_LEASE = 3;
+/** A lease that its worker does not list for so many intervals is given up. */
+const UNLISTED_INTERVALS = 2;
+/** Of queues that are not there yet. */
+const DEFAULT_LEASE_MS = 30_000;
+
+export interface SessionParts {
+  /** Each gathers what all sessions ask for. */
+  readonly looks: GroupCommit<SettleItem, LeaseLook>;
+  readonly drops: GroupCommit<SettleItem, boolean>;
+  readonly claim: (claim: Claim, signal: AbortSignal) => Promise<Claimed>;
+  /** Takes back what was claimed for a worker who has gone; never rejects. */
+  readonly giveBack: (jobs: readonly ClaimedJob[]) => Promise<void>;
+  readonly settle: (settlements: readonly Settlement[]) => Promise<readonly Settled[]>;
+  readonly heartbeat: (beats: readonly Beat[]) => Promise<readonly HeartbeatOutcome[]>;
+  /** Leases were given up: they end now. */
+  readonly onDropped: () => void;
+}
+
+export class Session implements WorkSession {
+  readonly #parts: SessionParts;
+  readonly #open: OpenWork;
+  readonly #held: HeldJobs;
+  readonly #outbox = new Outbox<WorkMessage>();
+  readonly #roomy = new Signal();
+  /** Aborts when nothing is to be assigned any more. */
+  readonly #assigned = new AbortController();
+  /** Aborts the claim that waits, when there is no room for what it would bring. */
+  #claiming = new AbortController();
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #draining = new Set<string>();
+  #credits: number;
+  #leaseMs: number;
+
+  constructor(parts: SessionParts, { open, queues, index }: { open: OpenWork; queues: readonly WorkedQueue[]; index: (session: Session) => HeldIndex }) {
+    this.#parts = parts;
+    this.#open = open;
+    this.#held = new HeldJobs(index(this));
+    this.#credits = open.credits;
+    this.#leaseMs = leaseMsOf(open, queues);
+  }
+
+  get messages(): AsyncIterable<WorkMessage> {
+    return this.#outbox;
+  }
+
+  /** Where it works. */
+  get queues(): Pick<OpenWork, 'namespace' | 'queues'> {
+    return this.#open;
+  }
+
+  /** Until the session is over, and what was claimed for it and not taken is back. */
+  async run(sessionId: string, queues: readonly WorkedQueue[], gone: AbortSignal): Promise<void> {
+    const onGone = () => this.#leave();
+    gone.addEventListener('abort', onGone, { once: true });
+    if (gone.aborted) onGone();
+    void this.#outbox.put({ kind: 'opened', sessionId, heartbeatIntervalMs: this.#leaseMs / BEATS_OF_LEASE });
+    this.onQueues(queues);
+    try {
+      await this.#assign();
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      gone.removeEventListener('abort', onGone);
+    }
+    await Promise.allSettled(this.#underWay);
+    this.#held.clear();
+  }
+
+  setCredits(credits: number): void {
+    this.#credits = credits;
+    if (this.#room() <= 0) this.#claiming.abort();
+    else this.#roomy.fire();
+  }
+
+  async settle(id: string, settlements: readonly Settlement[]): Promise<void> {
+    const tokens = settlements.map((one) => (one.kind === 'refused' ? null : one.token));
+    const held = tokens.map((token) => (token === null ? null : this.#held.of(token)));
+    for (const one of held) if (one !== null) one.isSettling = true;
+    const results = await this.#tracked(this.#settleOrRefuse(settlements)).finally(() => {
+      for (const one of held) if (one !== null) one.isSettling = false;
+    });
+    results.forEach((result, index) => {
+      const one = held[index] ?? null;
+      if (one !== null && isOver(result)) this.#held.remove(one.token);
+    });
+    this.#roomy.fire();
+    await this.#tracked(this.#outbox.put({ kind: 'settled', id, results }));
+  }
+
+  async heartbeat(beats: readonly Beat[]): Promise<void> {
+    const outcomes = await this.#tracked(this.#parts.heartbeat(beats));
+    const now = performance.now();
+    outcomes.forEach((outcome, index) => this.#onBeat(beats[index], outcome, now));
+    await this.#dropUnlisted(now);
+    this.#roomy.fire();
+    await this.#tracked(this.#outbox.put({ kind: 'heartbeat', outcomes }));
+  }
+
+  finish(): void {
+    this.#stopAssigning();
+    this.#outbox.end();
+  }
+
+  fail(cause: unknown): void {
+    this.#stopAssigning();
+    this.#outbox.fail(cause);
+  }
+
+  /** Answers what is under way, says why, and ends. */
+  async reconnect(): Promise<void> {
+    this.#stopAssigning();
+    await Promise.allSettled(this.#underWay);
+    await this.#outbox.put({ kind: 'reconnect', reason: 'shutting_down' });
+    this.#outbox.end();
+  }
+
+  /** Something happened to a job that is held here. */
+  onEvent({ jobId, fence, detail, state }: JobEvent): void {
+    const held = this.#held.get(jobId);
+    if (held === null || held.isSettling || fence < held.token.fence) return;
+    if (detail.type === 'cancel_requested') this.#tellToCancel(held, detail.cancelDeadline);
+    else if (fence > held.token.fence || (state !== 'LEASED' && state !== 'RUNNING')) void this.#lookAt(held);
+  }
+
+  /** Events were missed. */
+  lookAgain(): void {
+    for (const held of this.#held.all()) void this.#lookAt(held);
+  }
+
+  /** How its queues are, after an operator changed one. */
+  onQueues(queues: readonly WorkedQueue[]): void {
+    this.#leaseMs = leaseMsOf(this.#open, queues);
+    for (const { name, isDraining } of queues) {
+      if (!isDraining) this.#draining.delete(name);
+      else if (!this.#draining.has(name)) {
+        this.#draining.add(name);
+        void this.#outbox.put({ kind: 'drain', queue: name });
+      }
+    }
+  }
+
+  async #assign(): Promise<void> {
+    const over = this.#assigned.signal;
+    while (!over.aborted) {
+      if (this.#room() <= 0) {
+        await this.#roomy.wait(over);
+        continue;
+      }
+      const jobs = await this.#claim(over);
+      if (jobs.length === 0) continue;
+      for (const job of jobs) this.#held.add(job);
+      if (!(await this.#outbox.put({ kind: 'assigned', jobs }))) await this.#parts.giveBack(jobs);
+    }
+  }
+
+  /** A database that does not answer refuses the items and not the stream, which the worker would only have to open again. */
+  async #settleOrRefuse(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
+    try {
+      return await this.#parts.settle(settlements);
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      return settlements.map(() => ({ kind: 'refused', refusal: { kind: 'store_unavailable', retryAfterMs: RETRY_MS } }));
+    }
+  }
+
+  /** Waits until there is any; empty where the session is over or its worker wants none any more. */
+  async #claim(over: AbortSignal): Promise<readonly ClaimedJob[]> {
+    if (this.#claiming.signal.aborted) this.#claiming = new AbortController();
+    using wait = firstOf([over, this.#claiming.signal]);
+    try {
+      return (await this.#parts.claim(this.#wanted(), wait.signal)).jobs;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      await new Signal().wait(wait.signal, RETRY_MS);
+      return [];
+    }
+  }
+
+  /** For as much as there is room for when it is served. */
+  #wanted(): Claim {
+    const { namespace, workerId, queues, types } = this.#open;
+    const room = () => this.#room();
+    return {
+      ...{ namespace, workerId, queues, types, channel: 'push', requestId: null, startOnClaim: true, waitMs: null },
+      leaseDurationMs: this.#leaseMs,
+      get maxJobs() {
+        return Math.max(1, Math.min(LIMITS.claimJobs, room()));
+      },
+    };
+  }
+
+  #room(): number {
+    return this.#credits - this.#held.size;
+  }
+
+  #onBeat(beat: Beat | undefined, outcome: HeartbeatOutcome, now: number): void {
+    const token = beat?.token ?? null;
+    if (token === null) return;
+    if (outcome.kind === 'lease_lost') {
+      this.#held.remove(token);
+      return;
+    }
+    this.#held.adopt(token);
+    const held = this.#held.of(token);
+    if (held === null) return;
+    held.listedAt = now;
+    // The answer tells it.
+    if (outcome.cancelDeadline !== null) held.isToldToCancel = true;
+  }
+
+  /** What the worker has forgotten goes to somebody else soon. */
+  async #dropUnlisted(now: number): Promise<void> {
+    const limitMs = (UNLISTED_INTERVALS * this.#leaseMs) / BEATS_OF_LEASE;
+    const unlisted = [...this.#held.all()].filter(({ listedAt, isSettling }) => !isSettling && now - listedAt >= limitMs);
+    if (unlisted.length === 0) return;
+    const dropped = await this.#tracked(this.#parts.drops.submitMany(unlisted.map(({ token }) => ({ token }))));
+    unlisted.forEach((held, index) => {
+      this.#held.remove(held.token);
+      if (dropped[index] === true) void this.#outbox.put({ kind: 'lease_lost', leaseToken: held.leaseToken, reason: 'EXPIRED' });
+    });
+    if (dropped.includes(true)) this.#parts.onDropped();
+  }
+
+  async #lookAt(held: HeldJob): Promise<void> {
+    const look = await this.#tracked(this.#parts.looks.submit({ token: held.token })).catch(() => null);
+    // Where the look fails, the next heartbeat tells.
+    if (look === null || held.isSettling || this.#held.of(held.token) === null) return;
+    const { leaseToken } = held;
+    if (look.kind === 'lease_lost') {
+      this.#held.remove(held.token);
+      this.#roomy.fire();
+      // What its holder settled elsewhere, the holder knows.
+      if (look.reason !== 'SETTLED') void this.#outbox.put({ kind: 'lease_lost', leaseToken, reason: look.reason });
+    } else if (look.cancelDeadline !== null) this.#tellToCancel(held, look.cancelDeadline);
+  }
+
+  #tellToCancel(held: HeldJob, cancelDeadline: Micros): void {
+    if (held.isToldToCancel) return;
+    held.isToldToCancel = true;
+    void this.#outbox.put({ kind: 'cancel', leaseToken: held.leaseToken, cancelDeadline });
+  }
+
+  #stopAssigning(): void {
+    this.#assigned.abort();
+  }
+
+  #leave(): void {
+    this.#stopAssigning();
+    this.#outbox.close();
+  }
+
+  #tracked<Value>(work: Promise<Value>): Promise<Value> {
+    this.#underWay.add(work);
+    const done = () => void this.#underWay.delete(work);
+    work.then(done, done);
+    return work;
+  }
+}
+
+function leaseMsOf(open: OpenWork, queues: readonly WorkedQueue[]): number {
+  if (open.leaseDurationMs !== null) return open.leaseDurationMs;
+  return queues.length === 0 ? DEFAULT_LEASE_MS : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof StoreError && error.kind !== 'broken' && error.kind !== 'bad_item';
+}
+
+/** A try that was not started goes on; all other refusals of a settlement are those of a lease that is gone, or of a field. */
+function isOver(result: Settled): boolean {
+  return result.kind !== 'refused' || result.refusal.kind === 'lease_lost';
+}

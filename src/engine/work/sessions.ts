@@ -1,0 +1,107 @@
+/** The sessions of this replica: opens them, and tells them what happens to their jobs and queues. */
+import { randomUUID } from 'node:crypto';
+import type { JobEvent } from '../../domain/event.ts';
+import { RefusalError } from '../../domain/error.ts';
+import type { JobId } from '../../domain/job.ts';
+import type { EventLog } from '../ports/event-log.ts';
+import type { WorkedQueue, WorkStore } from '../ports/work.ts';
+import type { HeldIndex } from './held-jobs.ts';
+import { Session, type SessionParts } from './session.ts';
+import type { OpenWork, WorkSession } from './work.ts';
+
+/** Sessions on one replica: some ten KiB each, and a parked claim. */
+const MAX_SESSIONS = 10_000;
+const RETRY_AFTER_MS = 1_000;
+
+export interface SessionsParts extends SessionParts {
+  readonly store: Pick<WorkStore, 'workedQueues'>;
+  /** Asked for while there are sessions: what happens to their jobs must come in. */
+  readonly log: Pick<EventLog, 'keepReading'>;
+  /** Aborts when the service drains. */
+  readonly draining: AbortSignal;
+  readonly onFailure: (what: string, error: unknown) => void;
+}
+
+export class Sessions {
+  readonly #parts: SessionsParts;
+  readonly #open = new Map<Session, Promise<void>>();
+  readonly #holders = new Map<JobId, Set<Session>>();
+  #reading: { close: () => void } | null = null;
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts. */
+  async open(command: OpenWork, gone: AbortSignal): Promise<WorkSession> {
+    const queues = await this.#parts.store.workedQueues(command.namespace, command.queues);
+    if (queues.length === command.queues.length && queues.every(({ isPullOnly }) => isPullOnly)) {
+      throw new RefusalError({ kind: 'mode_mismatch', queues: command.queues });
+    }
+    if (this.#parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+    if (this.#open.size >= MAX_SESSIONS) {
+      throw new RefusalError({ kind: 'overloaded', what: 'sessions', retryAfterMs: RETRY_AFTER_MS });
+    }
+    const session = new Session(this.#parts, { open: command, queues, index: (holder) => this.#indexOf(holder) });
+    this.#reading ??= this.#parts.log.keepReading();
+    this.#open.set(
+      session,
+      session.run(randomUUID(), queues, gone).finally(() => this.#forget(session)),
+    );
+    return session;
+  }
+
+  onEvents(events: readonly JobEvent[]): void {
+    if (this.#holders.size === 0) return;
+    for (const event of events) this.#holders.get(event.jobId)?.forEach((session) => session.onEvent(event));
+  }
+
+  /** Events were missed. */
+  lookAgain(): void {
+    for (const session of this.#open.keys()) session.lookAgain();
+  }
+
+  /** An operator changed a queue. */
+  onQueues(): void {
+    const looks = new Map<string, Promise<readonly WorkedQueue[]>>();
+    for (const session of this.#open.keys()) {
+      const { namespace, queues } = session.queues;
+      const key = JSON.stringify([namespace, queues]);
+      const look = looks.get(key) ?? this.#parts.store.workedQueues(namespace, queues);
+      looks.set(key, look);
+      look.then(
+        (found) => session.onQueues(found),
+        (error: unknown) => this.#parts.onFailure('look at the queues of a session', error),
+      );
+    }
+  }
+
+  /** Ends each with what its worker needs to come back. */
+  async drain(): Promise<void> {
+    for (const session of this.#open.keys()) void session.reconnect();
+    await this.idle();
+  }
+
+  /** Once those that are there are over. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#open.values());
+  }
+
+  #indexOf(session: Session): HeldIndex {
+    return {
+      add: (jobId) => void this.#holders.set(jobId, (this.#holders.get(jobId) ?? new Set()).add(session)),
+      remove: (jobId) => {
+        const holders = this.#holders.get(jobId);
+        holders?.delete(session);
+        if (holders?.size === 0) this.#holders.delete(jobId);
+      },
+    };
+  }
+
+  #forget(session: Session): void {
+    this.#open.delete(session);
+    if (this.#open.size > 0) return;
+    this.#reading?.close();
+    this.#reading = null;
+  }
+}
