@@ -39,6 +39,8 @@ export const LIMITS = {
   claimJobs: 1_000,
   concurrencyPerKey: 1_000,
   claimQueues: 1_000,
+  /** Of one `Work` session. */
+  workQueues: 100,
   claimTypes: 100,
   /** Queues of a claim times its types: places where a statement looks. */
   claimPlaces: 10_000,

@@ -42,6 +42,7 @@ import { expectCrowd } from './wait.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { throughGates } from './workers/contended-claim.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
+import { Sessions } from './work/sessions.ts';
 import { sortingFirst } from './workers/sorted-claim.ts';
 import { heartbeat, start } from './workers/hold.ts';
 import { ack, fail, release, settle, suspend, type SettleParts } from './workers/settle.ts';
@@ -85,6 +86,7 @@ interface Core {
   readonly commits: Commits;
   readonly settling: SettleParts;
   readonly desk: ClaimDesk;
+  readonly sessions: Sessions;
   readonly upkeep: Upkeep;
   readonly board: ProgressBoard;
   readonly report: ProgressReport;
@@ -97,7 +99,7 @@ export function createEngine(given: EngineParts): RunningEngine {
   const parts = { ...given, repository: gated(given.repository) };
   const core = createCore(parts);
   expectCrowd(core.draining.signal);
-  const { commits, desk, upkeep, draining } = core;
+  const { commits, desk, sessions, upkeep, draining } = core;
   return {
     jobs: jobActions(core),
     workers: workerActions(core),
@@ -111,15 +113,23 @@ export function createEngine(given: EngineParts): RunningEngine {
     drain: async () => {
       draining.abort();
       desk.drain();
+      await sessions.drain();
       await idle(commits);
     },
     stop: async () => {
+      await sessions.idle();
       await upkeep.stop();
       await core.report.stop();
       await idle(commits);
     },
-    onEvents: (events) => core.aftermath.ofEvents(events),
-    onBegin: () => onQueues(core),
+    onEvents: (events) => {
+      core.aftermath.ofEvents(events);
+      sessions.onEvents(events);
+    },
+    onBegin: () => {
+      onQueues(core);
+      sessions.lookAgain();
+    },
     onQueues: () => onQueues(core),
     onProgress: (read) => {
       if (!core.board.isIdle) core.board.tell(read());
@@ -129,8 +139,9 @@ export function createEngine(given: EngineParts): RunningEngine {
 }
 
 /** Whoever waits for a queue looks again: what stopped it may be over, and what it may give may be more. */
-function onQueues({ desk, changes }: Core): void {
+function onQueues({ desk, sessions, changes }: Core): void {
   desk.wakeAll();
+  sessions.onQueues();
   changes.fire();
 }
 
@@ -188,7 +199,14 @@ function createCore(parts: EngineParts): Core {
     onFailure: parts.onFailure,
   });
   const draining = new AbortController();
-  return { parts, directory, mint, aftermath, commits, settling, desk, upkeep, board, report, changes, draining };
+  const sessions = new Sessions({
+    ...{ store: repository, log, draining: draining.signal, onFailure: parts.onFailure, giveBack, looks: commits.looks, drops: commits.drops },
+    claim: (wanted, signal) => desk.claim(wanted, signal),
+    settle: (settlements) => settle(settling, settlements),
+    heartbeat: (beats) => heartbeat({ heartbeats: commits.heartbeats, onProgress: report.add.bind(report) }, beats),
+    onDropped: () => upkeep.leaseEndsIn(0),
+  });
+  return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, draining };
 }
 
 function jobActions({ parts: { repository, log, random }, directory, mint, aftermath, commits, board, draining }: Core): Engine['jobs'] {
@@ -215,7 +233,7 @@ function jobActions({ parts: { repository, log, random }, directory, mint, after
   };
 }
 
-function workerActions({ commits, settling, desk, report }: Core): Engine['workers'] {
+function workerActions({ commits, settling, desk, sessions, report }: Core): Engine['workers'] {
   const beating = { heartbeats: commits.heartbeats, onProgress: report.add.bind(report) };
   return {
     claim: (command, signal) => desk.claim(command, signal),
@@ -226,6 +244,7 @@ function workerActions({ commits, settling, desk, report }: Core): Engine['worke
     release: (command) => release(settling, command),
     suspend: (command) => suspend(settling, command),
     settle: (settlements) => settle(settling, settlements),
+    work: (open, signal) => sessions.open(open, signal),
   };
 }
 

@@ -40,6 +40,7 @@ import type { QueueChange } from './queues/configure.ts';
 import type { VerifiedPage, VerifyReplay } from './queues/verify-replay.ts';
 import type { Drained } from './queues/wait-drained.ts';
 import type { WatchQueueStats } from './queues/watch-queue-stats.ts';
+import type { OpenWork, WorkSession } from './work/work.ts';
 
 export interface ListAudit {
   readonly namespace: string;
@@ -248,6 +249,7 @@ export interface Engine {
     release(command: Release): Promise<Result<Released>>;
     suspend(command: Suspend): Promise<Result<Acked>>;
     settle(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
+    work(open: OpenWork, signal: AbortSignal): Promise<WorkSession>;
   };
   readonly events: {
     subscribe(query: Subscribe, signal: AbortSignal): AsyncGenerator<Delivery>;

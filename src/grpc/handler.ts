@@ -1,4 +1,12 @@
-import type { handleServerStreamingCall, handleUnaryCall, sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  sendUnaryData,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from '@grpc/grpc-js';
 import { RefusalError, type Result } from '../domain/error.ts';
 import { Call } from './call.ts';
 import { Unreadable } from './received.ts';
@@ -12,6 +20,9 @@ export type UnaryHandler<Request, Response> = (request: Request, call: Call) => 
 /** Messages are drawn one at a time: the next one is not asked for before the last one has left. */
 export type StreamHandler<Request, Response> = (request: Request, call: Call) => AsyncIterable<Response>;
 
+/** Requests are read one at a time as they are asked for, and so are messages. */
+export type DuplexHandler<Request, Response> = (requests: AsyncIterable<Request>, call: Call) => AsyncIterable<Response>;
+
 export function unary(method: string, handle: UnaryHandler<unknown, unknown>, report: Report): handleUnaryCall<unknown, unknown> {
   return (surface: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) => {
     const call = new Call(surface);
@@ -21,8 +32,7 @@ export function unary(method: string, handle: UnaryHandler<unknown, unknown>, re
 }
 
 async function answer(handle: UnaryHandler<unknown, unknown>, request: unknown, call: Call): Promise<unknown> {
-  if (request instanceof Unreadable) throw new RefusalError(request.refusal);
-  return await handle(request, call);
+  return await handle(readable(request), call);
 }
 
 export function serverStream(
@@ -32,35 +42,63 @@ export function serverStream(
 ): handleServerStreamingCall<unknown, unknown> {
   return (stream: ServerWritableStream<unknown, unknown>) => {
     const call = new Call(stream);
-    const fail = (error: unknown) =>
-      stream.emit(
-        'error',
-        errorResponse(error, (cause) => tell(report, method, call, cause)),
-      );
-    pour(handle, stream, call).then(() => stream.end(), fail);
+    const pouring = () => pour(handle(readable(stream.request), call), stream, call);
+    endWith(stream, pouring, (cause) => tell(report, method, call, cause));
   };
 }
 
-async function pour(handle: StreamHandler<unknown, unknown>, stream: ServerWritableStream<unknown, unknown>, call: Call): Promise<void> {
-  if (stream.request instanceof Unreadable) throw new RefusalError(stream.request.refusal);
-  for await (const message of handle(stream.request, call)) {
-    if (call.signal.aborted) return;
-    await written(stream, message, call.signal);
+export function duplexStream(method: string, handle: DuplexHandler<unknown, unknown>, report: Report): handleBidiStreamingCall<unknown, unknown> {
+  return (stream: ServerDuplexStream<unknown, unknown>) => {
+    const call = new Call(stream);
+    const pouring = () => pour(handle(requestsOf(stream, call), call), stream, call);
+    endWith(stream, pouring, (cause) => tell(report, method, call, cause));
+  };
+}
+
+/** What is written to, by an RPC of whichever kind. */
+type Writable = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
+
+function endWith(stream: Writable, pouring: () => Promise<void>, report: (cause: unknown) => void): void {
+  const fail = (error: unknown) => stream.emit('error', errorResponse(error, report));
+  Promise.resolve()
+    .then(pouring)
+    .then(() => stream.end(), fail);
+}
+
+function readable(request: unknown): unknown {
+  if (request instanceof Unreadable) throw new RefusalError(request.refusal);
+  return request;
+}
+
+/** Until the client says no more, or the call is over. */
+async function* requestsOf(stream: ServerDuplexStream<unknown, unknown>, call: Call): AsyncGenerator {
+  try {
+    // Who stops listening may still have something to say.
+    for await (const request of stream.iterator({ destroyOnReturn: false })) yield readable(request);
+  } catch (error) {
+    if (!call.isCancelled) throw error;
+  }
+}
+
+async function pour(messages: AsyncIterable<unknown>, stream: Writable, call: Call): Promise<void> {
+  for await (const message of messages) {
+    if (call.signal.aborted || !(await written(stream, message, call.signal))) return;
   }
 }
 
 /**
- * Waits until the transport has taken the message, or the call is over: after a cancel the transport calls nobody back. One
- * message on its way at a time, rather than the stream's own sixteen, is all that a reader who has stopped can hold here.
+ * Waits until the transport has taken the message, or the call is over, and then says false: after a cancel the transport calls
+ * nobody back. One message on its way at a time, rather than the stream's own sixteen, is all that a reader who has stopped can
+ * hold here.
  */
-function written(stream: ServerWritableStream<unknown, unknown>, message: unknown, signal: AbortSignal): Promise<void> {
+function written(stream: Writable, message: unknown, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const done = () => {
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    signal.addEventListener('abort', done, { once: true });
-    stream.write(message, done);
+    const cut = () => resolve(false);
+    signal.addEventListener('abort', cut, { once: true });
+    stream.write(message, () => {
+      signal.removeEventListener('abort', cut);
+      resolve(true);
+    });
   });
 }
 

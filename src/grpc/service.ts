@@ -1,6 +1,6 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { Encoded } from './encoded.ts';
-import { type Report, serverStream, type StreamHandler, unary, type UnaryHandler } from './handler.ts';
+import { type DuplexHandler, duplexStream, type Report, serverStream, type StreamHandler, unary, type UnaryHandler } from './handler.ts';
 import { receive } from './received.ts';
 import { unimplemented } from './unimplemented.ts';
 
@@ -8,17 +8,21 @@ type RequestOf<Method> = Method extends { readonly requestDeserialize: (bytes: B
 type ResponseOf<Method> = Method extends { readonly responseDeserialize: (bytes: Buffer) => infer Response } ? Response : never;
 
 /** The handler of one RPC: `MethodHandler<typeof JobServiceService.enqueue>`. */
-export type MethodHandler<Method> = Method extends { readonly responseStream: true }
-  ? StreamHandler<RequestOf<Method>, ResponseOf<Method> | Encoded>
-  : UnaryHandler<RequestOf<Method>, ResponseOf<Method>>;
+export type MethodHandler<Method> = Method extends { readonly requestStream: true }
+  ? DuplexHandler<RequestOf<Method>, ResponseOf<Method>>
+  : Method extends { readonly responseStream: true }
+    ? StreamHandler<RequestOf<Method>, ResponseOf<Method> | Encoded>
+    : UnaryHandler<RequestOf<Method>, ResponseOf<Method>>;
 
-/** The handlers of a service. An RPC left out answers UNIMPLEMENTED with its name; a bidirectional one can only be left out. */
+/** The handlers of a service. An RPC left out answers UNIMPLEMENTED with its name. */
 export type Handlers<Definition> = {
-  readonly [Name in keyof Definition]?: Definition[Name] extends { readonly requestStream: true } ? never : MethodHandler<Definition[Name]>;
+  readonly [Name in keyof Definition]?: Definition[Name] extends { readonly requestStream: true }
+    ? DuplexHandler<RequestOf<Definition[Name]>, ResponseOf<Definition[Name]>>
+    : MethodHandler<Definition[Name]>;
 };
 
-/** A handler whose types are forgotten; its definition tells which of the two it is. */
-type UntypedHandler = UnaryHandler<unknown, unknown> & StreamHandler<unknown, unknown>;
+/** A handler whose types are forgotten; its definition tells which of the three it is. */
+type UntypedHandler = UnaryHandler<unknown, unknown> & StreamHandler<unknown, unknown> & DuplexHandler<unknown, unknown>;
 
 /** Puts a service on the server, each RPC behind the wrapper that answers every error from the one table. */
 export function addService<Definition extends ServiceDefinition>(
@@ -38,6 +42,7 @@ export function addService<Definition extends ServiceDefinition>(
     };
     const handler = untyped.get(name);
     if (handler === undefined) implementation[name] = unimplemented(method);
+    else if (method.requestStream) implementation[name] = duplexStream(method.path, handler, report);
     else if (method.responseStream) implementation[name] = serverStream(method.path, handler, report);
     else implementation[name] = unary(method.path, handler, report);
   }

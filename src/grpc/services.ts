@@ -50,6 +50,7 @@ import { release } from './workers/release.ts';
 import { settle } from './workers/settle.ts';
 import { start } from './workers/start.ts';
 import { suspend } from './workers/suspend.ts';
+import { work } from './workers/work.ts';
 
 /** What `grpc.health.v1` tells of, each by its full name. */
 export const SERVICE_NAMES = ['JobService', 'WorkerService', 'EventService', 'QueueService'].map((name) => `stint.v1.${name}`);
@@ -90,6 +91,7 @@ export function addServices(server: Server, { engine, version, report }: Service
     release: release(engine),
     suspend: suspend(engine),
     settle: settle(engine),
+    work: work(engine),
   };
   const events: Handlers<typeof EventServiceService> = {
     subscribe: subscribe(engine),

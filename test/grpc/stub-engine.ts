@@ -34,6 +34,7 @@ const untouched: Engine = {
     release: unexpected,
     suspend: unexpected,
     settle: unexpected,
+    work: unexpected,
   },
   events: { subscribe: unexpected, listEvents: unexpected, awaitEvent: unexpected, appendEvent: unexpected },
   queues: {

@@ -33,7 +33,7 @@ const MAX_JOBS = { min: 0, max: LIMITS.claimJobs };
 const QUEUES = { min: 1, max: LIMITS.claimQueues };
 const TYPES = { min: 0, max: LIMITS.claimTypes };
 const WAIT_MS = { min: 0, max: LIMITS.longPollMs };
-const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
+export const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
 
 function readClaim(fields: Fields, request: ClaimRequest, remainingMs: number): Claim {
   const waitMs = fields.durationMs('wait', request.wait, WAIT_MS) ?? 0;
@@ -50,7 +50,8 @@ function readClaim(fields: Fields, request: ClaimRequest, remainingMs: number): 
   };
 }
 
-function readTypes(fields: Fields, { queues, types }: ClaimRequest): readonly string[] {
+/** Distinct ones. With the queues they name no more places than one statement looks at. */
+export function readTypes(fields: Fields, { queues, types }: Pick<ClaimRequest, 'queues' | 'types'>): readonly string[] {
   const distinct = [...new Set(fields.list('types', types, TYPES, (type, path) => fields.name(path, type)))];
   const places = new Set(queues).size * distinct.length;
   if (places > LIMITS.claimPlaces) fields.refuse('types', `times queues must be at most ${LIMITS.claimPlaces}, and is ${places}`);

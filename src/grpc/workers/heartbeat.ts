@@ -22,7 +22,7 @@ function readBeats(fields: Fields, { workerId, leases }: HeartbeatRequest): Beat
   return fields.list('leases', leases, { min: 0, max: LIMITS.batchItems }, (lease, path) => readBeat(fields.within(path), lease));
 }
 
-function readBeat(fields: Fields, { leaseToken, checkpoint, progress }: LeaseRenewal): Beat {
+export function readBeat(fields: Fields, { leaseToken, checkpoint, progress }: LeaseRenewal): Beat {
   return {
     token: parseLeaseToken(leaseToken),
     checkpoint: checkpoint === undefined ? null : fields.bytes('checkpoint', checkpoint, LIMITS.checkpointBytes),
@@ -30,7 +30,7 @@ function readBeat(fields: Fields, { leaseToken, checkpoint, progress }: LeaseRen
   };
 }
 
-function wireOutcome(outcome: HeartbeatOutcome): HeartbeatResult {
+export function wireOutcome(outcome: HeartbeatOutcome): HeartbeatResult {
   if (outcome.kind === 'lease_lost') return { result: { $case: 'lost', lost: { reason: LeaseLostReason[outcome.reason] } } };
   const renewed = {
     expiresAt: timestamp(outcome.expiresAt),

@@ -10,11 +10,20 @@ import { type EncodeJob, readAck, readFail, readRelease, readSuspend, wireAcked,
 
 export function settle(engine: Engine): MethodHandler<typeof WorkerServiceService.settle> {
   return async ({ settlements }) => {
-    const items = decode((fields) => fields.list('settlements', settlements, ITEMS, readItem));
-    const settled = await engine.workers.settle(items);
-    const budget = new JobBudget();
-    return { results: settled.map((outcome) => wireSettled(outcome, (job) => budget.encode(job))) };
+    const items = decode((fields) => readSettlements(fields, settlements));
+    return { results: wireResults(await engine.workers.settle(items)) };
   };
+}
+
+/** Positional; of a bad item its refusal. */
+export function readSettlements(fields: Fields, settlements: readonly WireSettlement[]): readonly Settlement[] {
+  return fields.list('settlements', settlements, ITEMS, readItem);
+}
+
+/** Positional, jobs as far as they fit into one response. */
+export function wireResults(settled: readonly Settled[]): SettleResult[] {
+  const budget = new JobBudget();
+  return settled.map((outcome) => wireSettled(outcome, (job) => budget.encode(job)));
 }
 
 const ITEMS = { min: 0, max: LIMITS.batchItems };
