@@ -200,7 +200,15 @@ function createCore(parts: EngineParts): Core {
   });
   const draining = new AbortController();
   const sessions = new Sessions({
-    ...{ store: repository, log, draining: draining.signal, onFailure: parts.onFailure, giveBack, looks: commits.looks, drops: commits.drops },
+    ...{
+      store: repository,
+      log,
+      draining: draining.signal,
+      onFailure: parts.onFailure,
+      giveBack,
+      looks: commits.looks,
+      drops: commits.drops,
+    },
     claim: (wanted, signal) => desk.claim(wanted, signal),
     settle: (settlements) => settle(settling, settlements),
     heartbeat: (beats) => heartbeat({ heartbeats: commits.heartbeats, onProgress: report.add.bind(report) }, beats),

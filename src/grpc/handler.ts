@@ -47,7 +47,11 @@ export function serverStream(
   };
 }
 
-export function duplexStream(method: string, handle: DuplexHandler<unknown, unknown>, report: Report): handleBidiStreamingCall<unknown, unknown> {
+export function duplexStream(
+  method: string,
+  handle: DuplexHandler<unknown, unknown>,
+  report: Report,
+): handleBidiStreamingCall<unknown, unknown> {
   return (stream: ServerDuplexStream<unknown, unknown>) => {
     const call = new Call(stream);
     const pouring = () => pour(handle(requestsOf(stream, call), call), stream, call);

@@ -4,8 +4,7 @@ import type { LeaseLossReason, SettleItem } from './repository.ts';
 
 /** How a lease is, told without renewing it. */
 export type LeaseLook =
-  | { readonly kind: 'live'; readonly cancelDeadline: Micros | null }
-  | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
+  { readonly kind: 'live'; readonly cancelDeadline: Micros | null } | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
 
 /** A queue as a session sees it. */
 export interface WorkedQueue {

@@ -53,7 +53,10 @@ export class Session implements WorkSession {
   #credits: number;
   #leaseMs: number;
 
-  constructor(parts: SessionParts, { open, queues, index }: { open: OpenWork; queues: readonly WorkedQueue[]; index: (session: Session) => HeldIndex }) {
+  constructor(
+    parts: SessionParts,
+    { open, queues, index }: { open: OpenWork; queues: readonly WorkedQueue[]; index: (session: Session) => HeldIndex },
+  ) {
     this.#parts = parts;
     this.#open = open;
     this.#held = new HeldJobs(index(this));
