@@ -46,14 +46,13 @@ export class EventHub implements EventLog, LiveTail {
   readonly #watches = new JobWatches();
   readonly #ring: ChunkRing;
   readonly #epochs: SharedLook<Epoch>;
+  readonly #looks = new SharedLook(() => this.#read());
   /** The history of the database that was met last, kept while nobody wants events. */
   #epoch: Epoch | null = null;
   /** Null while nobody wants events: the hub then does not read. */
   #at: LogPosition | null = null;
   #junction: Junction | null = null;
   #interest = 0;
-  #looking: Promise<void> | null = null;
-  #lookAfter: Promise<void> | null = null;
   #lastLook = 0;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
@@ -77,7 +76,7 @@ export class EventHub implements EventLog, LiveTail {
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    await Promise.allSettled([this.#looking, this.#lookAfter]);
+    await this.#looks.idle();
   }
 
   committed(): void {
@@ -125,22 +124,13 @@ export class EventHub implements EventLog, LiveTail {
     return this.#ring.at(number);
   }
 
-  changed(signal: AbortSignal): Promise<void> {
-    return this.#changed.wait(signal);
+  changed(signal: AbortSignal, forMs: number): Promise<void> {
+    return this.#changed.wait(signal, forMs);
   }
 
   /** Resolves when a look that began after this call is done. */
   refresh(): Promise<void> {
-    // One that is still to begin, also when the look before it has just ended: two at once would tell the same twice.
-    if (this.#lookAfter !== null) return this.#lookAfter;
-    if (this.#looking === null) return this.#begin();
-    this.#lookAfter = this.#looking
-      .catch(() => undefined)
-      .then(() => {
-        this.#lookAfter = null;
-        return this.#begin();
-      });
-    return this.#lookAfter;
+    return this.#looks.ask();
   }
 
   /** For one who is told what is committed from here on. */
@@ -168,15 +158,8 @@ export class EventHub implements EventLog, LiveTail {
 
   #look(): void {
     // One that is still to begin sees it all, and its failure is told once, however many asked meanwhile.
-    if (this.#interest === 0 || this.#stopped || this.#lookAfter !== null) return;
+    if (this.#interest === 0 || this.#stopped || this.#looks.hasNext) return;
     this.refresh().catch(this.#parts.onFailure);
-  }
-
-  #begin(): Promise<void> {
-    this.#looking = this.#read().finally(() => {
-      this.#looking = null;
-    });
-    return this.#looking;
   }
 
   async #read(): Promise<void> {
