@@ -12,6 +12,6 @@ export interface LiveTail {
   junction(): Junction;
   /** The entry of that number; `gone` when the ring has moved on, null when it is still to come. */
   entry(number: number): LogChunk | 'gone' | null;
-  /** Until something more was read, or the signal. */
-  changed(signal: AbortSignal): Promise<void>;
+  /** Until something more was read, the signal, or `forMs` have passed. */
+  changed(signal: AbortSignal, forMs: number): Promise<void>;
 }

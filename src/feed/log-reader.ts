@@ -26,11 +26,12 @@ export class FollowingReader implements LogReader {
     return this.#position;
   }
 
-  async next(signal: AbortSignal): Promise<LogChunk | null> {
-    while (!signal.aborted) {
+  async next(signal: AbortSignal, forMs: number): Promise<LogChunk | null> {
+    const until = performance.now() + forMs;
+    for (let leftMs = forMs; leftMs > 0 && !signal.aborted; leftMs = until - performance.now()) {
       if (this.#tail.junction().position.epoch.id !== this.#position.epoch.id) throw new EpochEnded();
       const found = this.#entry === null ? await this.#fromLog() : this.#fromRing(this.#entry);
-      if (found === 'nothing yet') await this.#tail.changed(signal);
+      if (found === 'nothing yet') await this.#tail.changed(signal, leftMs);
       else if (found !== 'look again' && found.events.length > 0) return found;
     }
     return null;

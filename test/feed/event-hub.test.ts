@@ -19,7 +19,8 @@ class HandBell {
   close = () => Promise.resolve();
 }
 
-const patient = () => AbortSignal.timeout(10_000);
+const PATIENCE_MS = 10_000;
+const patient = () => AbortSignal.timeout(PATIENCE_MS);
 
 describe('the hub', () => {
   let journal: MemoryJournal;
@@ -54,7 +55,7 @@ describe('the hub', () => {
     const reader = await hub.readFrom('now');
     journal.commit(event(1));
     bell.onRing();
-    const chunk = await reader.next(patient());
+    const chunk = await reader.next(patient(), PATIENCE_MS);
     expect(chunk?.events.map((logged) => logged.event.jobId)).toEqual([jobId(1)]);
     reader.close();
   });
@@ -92,7 +93,7 @@ describe('the hub', () => {
     const later = await hub.readFrom('now');
     journal.commit(event(3));
     bell.onRing();
-    await later.next(patient());
+    await later.next(patient(), PATIENCE_MS);
     expect(seen.map((one) => one.jobId)).toEqual([jobId(1), jobId(3)]);
     later.close();
   });
@@ -165,7 +166,7 @@ describe('the hub', () => {
 
   it('ends every reader when the database has begun another history, also one who waits', async () => {
     const reader = await hub.readFrom('now');
-    const waiting = reader.next(patient());
+    const waiting = reader.next(patient(), PATIENCE_MS);
     journal.beginEpoch();
     bell.onRing();
     await expect(waiting).rejects.toThrow(EpochEnded);
@@ -203,7 +204,7 @@ describe('the hub', () => {
       await Promise.all([...looks, hub.refresh()]);
       expect(journal.readsAtOnce).toBe(1);
     }
-    while (told.length < 20) told.push(...((await reader.next(patient()))?.events ?? []).map((logged) => logged.event.jobId));
+    while (told.length < 20) told.push(...((await reader.next(patient(), PATIENCE_MS))?.events ?? []).map((logged) => logged.event.jobId));
     expect(seen.map((one) => one.jobId)).toEqual(told);
     expect(told).toEqual(Array.from({ length: 20 }, (_, index) => jobId(index + 1)));
     reader.close();
@@ -213,14 +214,14 @@ describe('the hub', () => {
     const [reader, other] = [await hub.readFrom('now'), await hub.readFrom('now')];
     journal.commit(event(1));
     await hub.refresh();
-    for (const one of [reader, other]) expect((await one.next(patient()))?.events).toHaveLength(1);
-    const waits = expect(other.next(patient())).rejects.toThrow(JournalDropped);
+    for (const one of [reader, other]) expect((await one.next(patient(), PATIENCE_MS))?.events).toHaveLength(1);
+    const waits = expect(other.next(patient(), PATIENCE_MS)).rejects.toThrow(JournalDropped);
     journal.commit(event(2));
     journal.drop();
     journal.commit(event(3));
     await hub.refresh();
     await waits;
-    await expect(reader.next(patient())).rejects.toThrow(JournalDropped);
+    await expect(reader.next(patient(), PATIENCE_MS)).rejects.toThrow(JournalDropped);
     [reader, other].forEach((one) => one.close());
   });
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { LogPosition } from '../../src/engine/ports/journal.ts';
 import type { Junction, LiveTail } from '../../src/feed/live-tail.ts';
@@ -5,6 +6,8 @@ import { FollowingReader } from '../../src/feed/log-reader.ts';
 import { ChunkRing } from '../../src/feed/chunk-ring.ts';
 import { Signal } from '../../src/engine/ports/signal.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
+
+const PATIENCE_MS = 10_000;
 
 /** A hub that reads when the test says so, one chunk at a time. */
 class HandTail implements LiveTail {
@@ -31,9 +34,9 @@ class HandTail implements LiveTail {
 
   junction = () => this.#junction;
   entry = (number: number) => this.ring.at(number);
-  changed = (signal: AbortSignal) => {
+  changed = (signal: AbortSignal, forMs: number) => {
     this.waits += 1;
-    return this.#changed.wait(signal);
+    return this.#changed.wait(signal, forMs);
   };
 }
 
@@ -46,7 +49,7 @@ describe('a reader', () => {
     const reader = new FollowingReader(tail, journal, start, { close: () => undefined });
     const told: string[] = [];
     const next = async () => {
-      const chunk = await reader.next(new AbortController().signal);
+      const chunk = await reader.next(new AbortController().signal, PATIENCE_MS);
       told.push(...(chunk?.events.map((logged) => logged.event.jobId) ?? []));
     };
     await tail.readChunk();
@@ -73,7 +76,7 @@ describe('a reader', () => {
     const reader = new FollowingReader(tail, journal, start, { close: () => undefined });
     const nothing = async () => {
       const [waited, waits] = [new AbortController(), tail.waits];
-      const waiting = reader.next(waited.signal);
+      const waiting = reader.next(waited.signal, PATIENCE_MS);
       while (tail.waits === waits) await new Promise((resolve) => setImmediate(resolve));
       waited.abort();
       expect(await waiting).toBeNull();
@@ -84,5 +87,14 @@ describe('a reader', () => {
     await tail.readChunk();
     await nothing();
     expect(reader.position).toEqual(await journal.head());
+  });
+
+  it('waits no longer than it is told to, and leaves nothing behind on the signal it is given', async () => {
+    const journal = new MemoryJournal();
+    const start = await journal.head();
+    const reader = new FollowingReader(new HandTail(journal, start), journal, start, { close: () => undefined });
+    const { signal } = new AbortController();
+    expect(await reader.next(signal, 5)).toBeNull();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });

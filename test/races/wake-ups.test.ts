@@ -56,7 +56,7 @@ describe('a ring', () => {
     journal.commit(event(1));
     ring();
     answer.open();
-    const chunk = await reader.next(AbortSignal.timeout(PATIENCE_MS));
+    const chunk = await reader.next(new AbortController().signal, PATIENCE_MS);
     expect(chunk?.events.map((logged) => logged.event.jobId)).toEqual([jobId(1)]);
     reader.close();
     await hub.stop();

@@ -100,15 +100,12 @@ async function nextChunk(
   signal: AbortSignal,
   waitMs: number,
 ): Promise<LogChunk | null> {
-  if (following === null) {
-    using wait = firstOf([signal], waitMs);
-    return await reader.next(wait.signal);
-  }
+  if (following === null) return await reader.next(signal, waitMs);
   const [news, over] = [new AbortController(), new AbortController()];
-  using wait = firstOf([signal, news.signal], waitMs);
+  using wait = firstOf([signal, news.signal]);
   void following.news(over.signal).then(() => news.abort());
   try {
-    return await reader.next(wait.signal);
+    return await reader.next(wait.signal, waitMs);
   } finally {
     over.abort();
   }

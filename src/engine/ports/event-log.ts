@@ -6,8 +6,8 @@ import type { Epoch, LogChunk, LogPosition } from './journal.ts';
 export interface LogReader {
   /** Behind everything `next` has handed out. */
   readonly position: LogPosition;
-  /** What comes next, or null when nothing came before the signal did. Throws `EpochEnded` when the history is over. */
-  next(signal: AbortSignal): Promise<LogChunk | null>;
+  /** What comes next, or null when nothing came within `forMs` or before the signal. Throws `EpochEnded` when the history is over. */
+  next(signal: AbortSignal, forMs: number): Promise<LogChunk | null>;
   close(): void;
 }
 
