@@ -41,7 +41,8 @@ export async function setStage({ clients, profileFolder }: StageOptions): Promis
     return started;
   };
   try {
-    const cluster = await startEmbeddedPostgres({ dataDir, log: () => undefined });
+    // By the times of commits it is told how long it takes from there until a subscriber knows.
+    const cluster = await startEmbeddedPostgres({ dataDir, settings: { track_commit_timestamp: 'on' }, log: () => undefined });
     opened.push(() => cluster.stop());
     const sql = postgres(cluster.url, { max: 1, onnotice: () => undefined });
     opened.push(() => sql.end({ timeout: 5 }));

@@ -44,7 +44,7 @@ const script = join(import.meta.dirname, '../leaks/measured-service-in-child.ts'
 
 /** Serves the database on a free port of the loopback. Throws when the process ends without having served. */
 export async function startMeasuredService(databaseUrl: string): Promise<MeasuredService> {
-  const child = spawn(process.execPath, ['--expose-gc', '--no-warnings', '--import', tsx, script, databaseUrl], {
+  const child = spawn(process.execPath, ['--expose-gc', '--no-memory-reducer', '--no-warnings', '--import', tsx, script, databaseUrl], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const answers = new Answers(child);
