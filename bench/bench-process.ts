@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { readyMessage, reply, type Request } from './messages.ts';
+import { nodeFlags } from './node-flags.ts';
 import type { SubscriberRequest } from './subscriber-messages.ts';
 
 /** A service stops its calls and connections within seconds; past this time it is ended. */
@@ -35,7 +36,7 @@ export class BenchProcess {
     { args = [], flags = [] }: { args?: string[]; flags?: string[] } = {},
   ): Promise<BenchProcess> {
     const child = fork(join(import.meta.dirname, `${file}.js`), args, {
-      execArgv: ['--enable-source-maps', ...flags],
+      execArgv: [...(file === 'service' ? nodeFlags() : ['--enable-source-maps']), ...flags],
       stdio: ['ignore', 2, 2, 'ipc'],
     });
     const started = new BenchProcess(name, child);
