@@ -32,7 +32,7 @@ const fill = z.object({ kind: z.literal('fill'), ...place, calls: z.int() });
 export type Fill = z.infer<typeof fill>;
 
 export const request = z.discriminatedUnion('kind', [
-  /** Lays in so many calls' worth of jobs. */
+  /** Lays in so many calls' worth of jobs. A peer first begins anew: what former measurements left is gone. */
   fill,
   /** The callers begin; each takes one turn after the other. */
   z.object({ kind: z.literal('start'), task }),
