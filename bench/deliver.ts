@@ -1,7 +1,7 @@
 /** How fast what is committed reaches those who follow it, and at what cost. */
 import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
-import { BenchProcess } from './bench-process.ts';
+import { BenchProcess, ownProgram } from './bench-process.ts';
 import { NO_KEYS } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { mark, type Task } from './messages.ts';
@@ -75,8 +75,9 @@ export async function measureDelivery(wish: DeliverWish): Promise<DeliverMeasure
     return process;
   };
   try {
-    const other = cell.on === 'same' ? null : await start('other replica', 'service', { args: [stage.databaseOf('service'), 'service'] });
-    const subscriber = cell.subscribers === 0 ? null : await start('subscribers', 'subscriber');
+    const other =
+      cell.on === 'same' ? null : await start('other replica', ownProgram('service'), { args: [stage.databaseOf('service'), 'service'] });
+    const subscriber = cell.subscribers === 0 ? null : await start('subscribers', ownProgram('subscriber'));
     const queue = `deliver-${cell.name}-${wish.round}`;
     const scope = { everything: null, 'busy queue': queue, 'quiet queue': `${queue}-quiet` }[cell.scope];
     const subscription = { target: other?.address ?? address, subscribers: cell.subscribers, queue: scope, latency: alone !== null };
