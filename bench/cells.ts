@@ -9,12 +9,12 @@ export const PEERS = ['graphile', 'pg-boss', 'skip-locked'] as const;
 export type Peer = (typeof PEERS)[number];
 
 /**
- * `service`: the service as it is. `cheap`: the same, called by a client that costs little. `bounded`: the same, on a queue whose bounds are
+ * `service`: the service as it is. `work`: the same, its workers on `Work` streams. `cheap`: the same, called by a client that costs little. `bounded`: the same, on a queue whose bounds are
  * never reached, so that its gate is kept. `fair`: the same, with jobs of a hundred fairness keys in turn. `keyed`: the same, with jobs of ten
  * thousand concurrency keys in turn, so that each finds a slot. `ungrouped`: the same service, each item a commit of its own. `raw-1` and
  * `raw-2`: the statements of the service without gRPC and engine, over one and two connections.
  */
-export type Variant = 'service' | 'cheap' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2' | Peer;
+export type Variant = 'service' | 'work' | 'cheap' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2' | Peer;
 
 /** Which of the services a variant speaks to; null: none. */
 export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
@@ -64,7 +64,7 @@ const FAIR: readonly Variant[] = ['service', 'fair'];
 const KEYED: readonly Variant[] = ['service', 'keyed'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
 const UNARY: readonly Variant[] = ['service', 'cheap', 'ungrouped', ...PEERS];
-const DRAINS: readonly Variant[] = ['service', ...PEERS];
+const DRAINS: readonly Variant[] = ['service', 'work', ...PEERS];
 const BATCHES: readonly Variant[] = [...PIPELINES, ...PEERS];
 
 /** As many calls as their pools have connections by default: more only wait for one. */

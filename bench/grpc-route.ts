@@ -6,13 +6,14 @@ import { CALL_LIMIT, expectAll } from './expect-all.ts';
 import { CONTENT_TYPE, JOB_TYPE, PAYLOAD } from './payload.ts';
 import type { Place } from './messages.ts';
 import { queuesOf, type Route, turningKeys } from './route.ts';
+import { workDrainer } from './work-drainer.ts';
 
 /** As a client does it: unary calls for a batch of one, batch calls otherwise; all over one connection a process. */
 export function grpcRoute(place: Place): Promise<Route> {
   const { target, batch, keys } = place;
   const jobs = new JobServiceClient(target, credentials.createInsecure());
   const jobOf = jobsOf(queuesOf(place), turningKeys(keys));
-  const drainer = claimDrainer(place);
+  const drainer = place.through === 'work' ? workDrainer(place) : claimDrainer(place);
   return Promise.resolve({
     ...drainer,
     enqueue: batch === 1 ? enqueueOne(jobs, jobOf) : enqueueBatch(jobs, jobOf, batch),

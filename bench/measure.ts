@@ -135,6 +135,7 @@ export class Meter {
       batch,
       keys,
       callers,
+      through: variant === 'work' ? 'work' : 'claim',
     }));
   }
 

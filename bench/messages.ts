@@ -12,6 +12,8 @@ const place = {
   queues: z.int().optional(),
   /** Jobs of one call. */
   batch: z.int(),
+  /** How workers come by jobs. Default: by `Claim`. */
+  through: z.enum(['claim', 'work']).optional(),
   /** Keys of each kind that the jobs have in turn; 0: they have none. */
   keys: z.object({ fairness: z.int(), concurrency: z.int() }),
 };
