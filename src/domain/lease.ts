@@ -57,6 +57,7 @@ export function heartbeatIntervalMs(ttlMs: number): number {
 
 /** What bounds a lease; null: nothing of the kind. */
 export interface LeaseBounds {
+  /** Its own, or that of the session that keeps it, whichever is later. */
   readonly expiresAt: Micros;
   readonly graceMs: number;
   /** When an asked-for cancellation is forced. */

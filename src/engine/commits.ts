@@ -8,7 +8,7 @@ import { MAX_WATCHES } from './ports/event-log.ts';
 import type { AppendItem, AppendOutcome, History, HistoryQuery } from './ports/events.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
 import type { Configured, Pruned, PruneItem } from './ports/queues.ts';
-import type { LeaseLook } from './ports/work.ts';
+import type { DropItem, LeaseLook, SessionBeat, SessionBeaten } from './ports/work.ts';
 import type {
   AbandonOutcome,
   AckItem,
@@ -49,7 +49,9 @@ export interface Commits extends Reads {
   readonly suspends: GroupCommit<SuspendItem, SettleOutcome>;
   readonly appends: GroupCommit<AppendItem, AppendOutcome>;
   /** Leases that their worker has forgotten. */
-  readonly drops: GroupCommit<SettleItem, boolean>;
+  readonly drops: GroupCommit<DropItem, boolean>;
+  /** Each a session of its own, with all that it lists. */
+  readonly beats: GroupCommit<SessionBeat, SessionBeaten>;
   readonly operations: Operations;
 }
 
@@ -85,6 +87,9 @@ export interface Operations {
 
 /** Tokens name no namespace: their holders are one tenant. */
 const byToken = { tenantOf: () => '', bytesOf: () => 0 };
+
+/** What a listed lease takes in a statement: its job, fence and secret, and the session that lists it. */
+const TOKEN_BYTES = 160;
 
 /** Each job may carry a result of a mebibyte, and nobody knows before it is read. */
 const MAX_READS = 128;
@@ -173,6 +178,27 @@ function createReads({ getJobs, histories, lookAtLeases }: Repository, shape: Co
   };
 }
 
+/** What holders do with leases that stay. */
+function createHolds(repository: Repository, shape: CommitShape): Pick<Commits, 'heartbeats' | 'beats' | 'drops'> {
+  return {
+    heartbeats: new GroupCommit<HeartbeatItem, HeartbeatOutcome>({
+      ...byToken,
+      name: 'heartbeat',
+      commit: repository.heartbeatMany,
+      bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
+      ...shape,
+    }),
+    beats: new GroupCommit<SessionBeat, SessionBeaten>({
+      ...byToken,
+      name: 'beat sessions',
+      commit: repository.beatSessions,
+      bytesOf: ({ items }) => items.length * TOKEN_BYTES,
+      ...shape,
+    }),
+    drops: new GroupCommit<DropItem, boolean>({ ...byToken, name: 'drop leases', commit: repository.dropLeases, ...shape }),
+  };
+}
+
 /** A `shape` goes for every operation, in place of its own. */
 export function createCommits(repository: Repository, aftermath: Aftermath, shape: CommitShape = {}): Commits {
   const telling: Telling = (commit) => async (items) => {
@@ -206,13 +232,6 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
       ...shape,
     }),
     starts: new GroupCommit({ ...byToken, name: 'start', commit: telling(repository.startMany), ...shape }),
-    heartbeats: new GroupCommit<HeartbeatItem, HeartbeatOutcome>({
-      ...byToken,
-      name: 'heartbeat',
-      commit: repository.heartbeatMany,
-      bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
-      ...shape,
-    }),
     acks: new GroupCommit<AckItem, SettleOutcome>({
       ...byToken,
       name: 'ack',
@@ -235,7 +254,7 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
       bytesOf: ({ checkpoint }) => checkpoint?.byteLength ?? 0,
       ...shape,
     }),
-    drops: new GroupCommit<SettleItem, boolean>({ ...byToken, name: 'drop leases', commit: repository.dropLeases, ...shape }),
+    ...createHolds(repository, shape),
     appends: createAppends(repository, aftermath, shape),
     operations: createOperations(repository, telling, tellingOfPages, shape),
     ...createReads(repository, shape),

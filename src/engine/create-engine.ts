@@ -200,18 +200,11 @@ function createCore(parts: EngineParts): Core {
   });
   const draining = new AbortController();
   const sessions = new Sessions({
-    ...{
-      store: repository,
-      log,
-      draining: draining.signal,
-      onFailure: parts.onFailure,
-      giveBack,
-      looks: commits.looks,
-      drops: commits.drops,
-    },
+    ...{ store: repository, log, draining: draining.signal, onFailure: parts.onFailure, giveBack },
+    ...{ looks: commits.looks, beats: commits.beats, heartbeats: commits.heartbeats, drops: commits.drops },
     claim: (wanted, signal) => desk.claim(wanted, signal),
     settle: (settlements) => settle(settling, settlements),
-    heartbeat: (beats) => heartbeat({ heartbeats: commits.heartbeats, onProgress: report.add.bind(report) }, beats),
+    heartbeat: (beats, renew) => heartbeat({ renew, onProgress: report.add.bind(report) }, beats),
     onDropped: () => upkeep.leaseEndsIn(0),
   });
   return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, draining };
@@ -242,7 +235,7 @@ function jobActions({ parts: { repository, log, random }, directory, mint, after
 }
 
 function workerActions({ commits, settling, desk, sessions, report }: Core): Engine['workers'] {
-  const beating = { heartbeats: commits.heartbeats, onProgress: report.add.bind(report) };
+  const beating = { renew: commits.heartbeats.submitMany.bind(commits.heartbeats), onProgress: report.add.bind(report) };
   return {
     claim: (command, signal) => desk.claim(command, signal),
     start: (token) => start(commits.starts, token),

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { formatLeaseToken, heartbeatIntervalMs } from '../domain/lease.ts';
 import type { ClaimedJob } from '../engine/ports/repository.ts';
 import { ONLY_SHARD } from './database.ts';
@@ -6,8 +6,13 @@ import { toldOfX, askedOrNull, formerFailureOfX, jobRecordColumns, parseJobRecor
 import { bytes, bytesOrNull, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from './row.ts';
 import { shard } from './statement.ts';
 
-/** Columns of a lease `x` and its job `j`, `q`, with the payload and what a predecessor left: not what this very try has written since. */
-export const claimedJobColumns = sql`x.token, x.worker, x.until, x.duration_ms, least(x.duration_ms, floor(extract(epoch from x.until - x.claimed_at) * 1000)::int) as ttl_ms, x.rank as x_rank, x.attempt, x.fence, x.life, x.seq, x.started_at,
+/**
+ * Columns of a lease `x` that expires at `until`, and of its job `j`, `q`, with the payload and what a predecessor left: not what this very
+ * try has written since.
+ */
+export const claimedJobColumns = (
+  until: SQL,
+): SQL => sql`x.token, x.worker, ${until} as until, x.duration_ms, least(x.duration_ms, floor(extract(epoch from ${until} - x.claimed_at) * 1000)::int) as ttl_ms, x.rank as x_rank, x.attempt, x.fence, x.life, x.seq, x.started_at,
   ${jobRecordColumns}, j.payload, ${formerFailureOfX}, ${toldOfX},
   case when x.checkpointed then (
     select p.data from stint.checkpoint p where p.shard = ${shard} and p.job = x.job and p.fence < x.fence order by p.fence desc limit 1) end as checkpoint`;

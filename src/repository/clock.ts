@@ -11,6 +11,10 @@ import { param, shard } from './statement.ts';
 export const clock = sql`c as materialized (
   select coalesce(${param('now')}::timestamptz, clock_timestamp()) as now, stint.current_epoch(${shard}) as epoch)`;
 
+/** The same, read once the rows of the CTE `locked` are locked: what is decided by it comes after all that was decided under those locks before. */
+export const clockBehind = (locked: SQL): SQL => sql`c as materialized (
+  select coalesce(${param('now')}::timestamptz, clock_timestamp()) as now, stint.current_epoch(${shard}) as epoch from (select count(*) from ${locked}) g)`;
+
 /**
  * The same for a statement that names queues by their ids, which were found in `epochs`: in another history of the database
  * they are other queues, and the statement is refused (ST002).

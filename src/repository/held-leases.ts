@@ -8,14 +8,29 @@ import type { SettleItem } from '../engine/ports/repository.ts';
 import { plainArray } from './array.ts';
 import { param, shard } from './statement.ts';
 
+/** Until when its session keeps a lease, by primary key; null where none does. */
+const keptUntil = (lease: SQL) => sql`(select s.until from stint.session s where s.shard = ${shard} and s.id = ${lease}.session)`;
+
+/** When a lease `l` ends that its session keeps until then. */
+export const leaseEndKeptUntil = (until: SQL): SQL =>
+  sql`least(greatest(l.until, ${until}) + l.grace_ms * interval '1 millisecond', l.cancel_deadline, l.run_until, l.life_until)`;
+
 /**
  * When a lease `l` ends whatever happens (domain/lease.ts, leaseEnd): at its expiry plus grace, or before that when an asked-for
- * cancellation is forced, the try times out, or the life does.
+ * cancellation is forced, the try times out, or the life does. It expires at its own time or at that of its session, whichever is later.
  */
-export const leaseEnd = sql`least(l.until + l.grace_ms * interval '1 millisecond', l.cancel_deadline, l.run_until, l.life_until)`;
+export const leaseEnd = leaseEndKeptUntil(keptUntil(sql`l`));
 
-/** A lease `l` is live until its end. Needs the clock `c`. */
-export const live = sql`c.now < ${leaseEnd}`;
+/** The same for statements that look at every lease: the sessions are joined once. */
+export const leasesWithSessions = sql`stint.lease l left join stint.session s on s.shard = ${shard} and s.id = l.session`;
+export const leaseEndWithSession = leaseEndKeptUntil(sql`s.until`);
+
+/** A lease `l` is live until its end. Needs the clock `c`. Where its own time is not over, its session makes no difference. */
+export const live = sql`c.now < ${leaseEndKeptUntil(sql`case when l.until <= c.now then ${keptUntil(sql`l`)} end`)}`;
+
+/** When a lease expires, as its holder is told: without the grace. */
+export const expiryOf = (lease: SQL): SQL =>
+  sql`least(greatest(${lease}.until, ${keptUntil(lease)}), ${lease}.cancel_deadline, ${lease}.run_until, ${lease}.life_until)`;
 
 /** The fate of a lease `l` that ends otherwise than by an ack: once its cancellation was asked for, it ends CANCELLED. */
 export const cancelledIfAsked = sql`case when l.cancel_deadline is not null then ${EVENT_CODES.cancelled} end`;

@@ -1,8 +1,9 @@
 /** The engine's storage, over Postgres. One line an action: what it does stands in the file of that name. */
 import type { Clock } from '../engine/ports/clock.ts';
 import type { EnqueueOutcome, Repository } from '../engine/ports/repository.ts';
+import type { WorkStore } from '../engine/ports/work.ts';
 import { nowValue } from './clock.ts';
-import type { Database } from './database.ts';
+import type { Database, Run } from './database.ts';
 import { appendMany } from './events/append.ts';
 import { jobFacts } from './events/history.ts';
 import { KeyedCommits } from './keyed.ts';
@@ -48,6 +49,7 @@ import { unblock, unblockKeys } from './upkeep/unblock.ts';
 import { ackMany } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
 import { failMany } from './workers/fail.ts';
+import { beatSessions } from './workers/beat-sessions.ts';
 import { heartbeatMany } from './workers/heartbeat.ts';
 import { dropLeases } from './workers/drop-leases.ts';
 import { heldAttempts } from './workers/held-attempts.ts';
@@ -99,9 +101,7 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     startMany: (items) => startMany(hot.run, now(), items),
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
     heldAttempts: (tokens) => heldAttempts(hot.run, tokens),
-    lookAtLeases: (items) => lookAtLeases(hot.run, now(), items),
-    dropLeases: (items) => dropLeases(hot.run, now(), items),
-    workedQueues: (namespace, names) => workedQueues(hot.run, namespace, names),
+    ...workStore(hot.run, now),
     ackMany: (items) => keyed.each(ackMany(hot.run, now(), items)),
     failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
     releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
@@ -147,6 +147,15 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     foldJournal: () => foldJournal({ run: hot.run, slow: slow.run }, now(), FOLD_BATCH),
     ensurePartitions: () => ensurePartitions(upkeep.run, now()),
     databaseTime: () => databaseTime(hot.run, now()),
+  };
+}
+
+function workStore(run: Run, now: () => string | null): WorkStore {
+  return {
+    lookAtLeases: (items) => lookAtLeases(run, now(), items),
+    beatSessions: (beats) => beatSessions(run, now(), beats),
+    dropLeases: (items) => dropLeases(run, now(), items),
+    workedQueues: (namespace, names) => workedQueues(run, namespace, names),
   };
 }
 

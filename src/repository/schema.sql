@@ -291,6 +291,7 @@ create table stint.lease (
   lock_key text,
   fair_key text,
   capped boolean,
+  session uuid,
   constraint lease_shard_job_pk PRIMARY KEY (shard, job)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
 CREATE INDEX lease_worker ON stint.lease USING btree (shard, queue_id, worker) WHERE capped;
@@ -432,6 +433,14 @@ create table stint.request (
   constraint request_shard_namespace_rpc_request_id_pk PRIMARY KEY (shard, namespace, rpc, request_id)
 );
 CREATE INDEX request_at ON stint.request USING btree (shard, at);
+
+create table stint.session (
+  shard smallint not null,
+  id uuid not null,
+  until timestamp with time zone not null,
+  duration_ms integer not null,
+  constraint session_shard_id_pk PRIMARY KEY (shard, id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0);
 
 create table stint.slot (
   shard smallint not null,

@@ -390,6 +390,8 @@ export const lease = stint.table(
     cancelDeadline: instant('cancel_deadline'),
     /** True where its queue bounds each worker: these are counted by worker. */
     capped: boolean('capped'),
+    /** The session that keeps it: while that lives, so does the lease. */
+    session: uuid('session'),
   },
   (t) => [
     primaryKey({ columns: [t.shard, t.job] }),
@@ -400,6 +402,19 @@ export const lease = stint.table(
       .on(t.shard, t.namespace, t.worker, t.request, t.job)
       .where(sql`request is not null`),
   ],
+);
+
+/** What keeps the leases that a worker lists on its stream, all of them by one row. It is never renewed once it has lapsed. */
+export const session = stint.table(
+  'session',
+  {
+    shard: smallint('shard').notNull(),
+    id: uuid('id').notNull(),
+    until: instant('until').notNull(),
+    /** How long a beat keeps it, and the leases of the same duration. */
+    durationMs: integer('duration_ms').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard, t.id] })],
 );
 
 /** SCHEDULED (kind 1; of externally owned jobs 3) and RETRY_WAIT (kind 2): ready at `due_at`. */

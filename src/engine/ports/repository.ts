@@ -98,6 +98,8 @@ export interface SuspendItem extends SettleItem {
 
 export interface HeartbeatItem extends SettleItem {
   readonly checkpoint: Uint8Array | null;
+  /** The open session that lists the lease, and keeps it from here on where both run as long. */
+  readonly session?: string | null;
 }
 
 /** What became of a failed attempt. */
@@ -135,16 +137,16 @@ export const LEASE_LOSS_REASONS = ['NOT_HELD', 'EXPIRED', 'SETTLED', 'TIMED_OUT'
 
 export type LeaseLossReason = (typeof LEASE_LOSS_REASONS)[number];
 
-export type HeartbeatOutcome =
-  /** With a `cancelDeadline` its holder is to stop; with `draining`, to finish and to claim no more from its queue. */
-  | {
-      readonly kind: 'renewed';
-      readonly expiresAt: Micros;
-      readonly ttlMs: number;
-      readonly cancelDeadline: Micros | null;
-      readonly draining: boolean;
-    }
-  | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
+/** With a `cancelDeadline` its holder is to stop; with `draining`, to finish and to claim no more from its queue. */
+export interface LeaseRenewed {
+  readonly kind: 'renewed';
+  readonly expiresAt: Micros;
+  readonly ttlMs: number;
+  readonly cancelDeadline: Micros | null;
+  readonly draining: boolean;
+}
+
+export type HeartbeatOutcome = LeaseRenewed | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
 
 /** A change of one job that its holder does not make. */
 export interface OperateItem {

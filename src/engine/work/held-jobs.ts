@@ -1,5 +1,6 @@
 import type { JobId } from '../../domain/job.ts';
 import { formatLeaseToken, type LeaseToken, parseLeaseToken } from '../../domain/lease.ts';
+import type { Settled } from '../engine.ts';
 import type { ClaimedJob } from '../ports/repository.ts';
 
 /** A job in the hands of a session's worker. */
@@ -78,4 +79,14 @@ export class HeldJobs {
 
 function newHeld(token: LeaseToken, leaseToken: string): HeldJob {
   return { token, leaseToken, listedAt: performance.now(), isToldToCancel: false, isSettling: false };
+}
+
+/** Whether its worker holds the job no more. A try that was not started goes on; so does one that was refused for a field, or for now. */
+export function isOver(result: Settled): boolean {
+  return result.kind !== 'refused' || isLost(result);
+}
+
+/** Whether its worker is told that it holds nothing. */
+export function isLost(result: Settled): boolean {
+  return result.kind === 'refused' ? result.refusal.kind === 'lease_lost' : result.job === null;
 }

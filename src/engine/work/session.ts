@@ -8,13 +8,15 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Beat, Claim, Claimed, Settled, Settlement } from '../engine.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { LeaseLook, WorkedQueue } from '../ports/work.ts';
-import type { ClaimedJob, HeartbeatOutcome, SettleItem } from '../ports/repository.ts';
+import type { ClaimedJob, HeartbeatItem, HeartbeatOutcome, SettleItem } from '../ports/repository.ts';
 import { Signal } from '../ports/signal.ts';
 import { StoreError } from '../ports/store-error.ts';
 import { firstOf } from '../wait.ts';
-import { type HeldIndex, type HeldJob, HeldJobs } from './held-jobs.ts';
+import type { HeartbeatParts } from '../workers/hold.ts';
+import { type HeldIndex, type HeldJob, HeldJobs, isLost, isOver } from './held-jobs.ts';
+import { Keeper, type KeeperParts } from './keeper.ts';
 import { Outbox } from './outbox.ts';
-import type { OpenWork, WorkMessage, WorkSession } from './work.ts';
+import { leaseMsOf, type OpenWork, type WorkMessage, type WorkSession } from './work.ts';
 
 /** A claim that the database did not answer is made again after this. */
 const RETRY_MS = 1_000;
@@ -22,18 +24,15 @@ const RETRY_MS = 1_000;
 const BEATS_OF_LEASE = 3;
 /** A lease that its worker does not list for so many intervals is given up. */
 const UNLISTED_INTERVALS = 2;
-/** Of queues that are not there yet. */
-const DEFAULT_LEASE_MS = 30_000;
 
-export interface SessionParts {
-  /** Each gathers what all sessions ask for. */
+export interface SessionParts extends KeeperParts {
+  /** Gathers what all sessions ask for. */
   readonly looks: GroupCommit<SettleItem, LeaseLook>;
-  readonly drops: GroupCommit<SettleItem, boolean>;
   readonly claim: (claim: Claim, signal: AbortSignal) => Promise<Claimed>;
   /** Takes back what was claimed for a worker who has gone; never rejects. */
   readonly giveBack: (jobs: readonly ClaimedJob[]) => Promise<void>;
   readonly settle: (settlements: readonly Settlement[]) => Promise<readonly Settled[]>;
-  readonly heartbeat: (beats: readonly Beat[]) => Promise<readonly HeartbeatOutcome[]>;
+  readonly heartbeat: (beats: readonly Beat[], renew: HeartbeatParts['renew']) => Promise<readonly HeartbeatOutcome[]>;
   /** Leases were given up: they end now. */
   readonly onDropped: () => void;
 }
@@ -42,6 +41,7 @@ export class Session implements WorkSession {
   readonly #parts: SessionParts;
   readonly #open: OpenWork;
   readonly #held: HeldJobs;
+  readonly #keeper: Keeper;
   readonly #outbox = new Outbox<WorkMessage>();
   readonly #roomy = new Signal();
   /** Aborts when nothing is to be assigned any more. */
@@ -60,6 +60,7 @@ export class Session implements WorkSession {
     this.#parts = parts;
     this.#open = open;
     this.#held = new HeldJobs(index(this));
+    this.#keeper = new Keeper(parts);
     this.#credits = open.credits;
     this.#leaseMs = leaseMsOf(open, queues);
   }
@@ -106,14 +107,17 @@ export class Session implements WorkSession {
     });
     results.forEach((result, index) => {
       const one = held[index] ?? null;
-      if (one !== null && isOver(result)) this.#held.remove(one.token);
+      if (one === null) return;
+      if (isLost(result)) this.#forget(one);
+      else if (isOver(result)) this.#held.remove(one.token);
     });
     this.#roomy.fire();
     await this.#tracked(this.#outbox.put({ kind: 'settled', id, results }));
   }
 
   async heartbeat(beats: readonly Beat[]): Promise<void> {
-    const outcomes = await this.#tracked(this.#parts.heartbeat(beats));
+    const renew = (items: readonly HeartbeatItem[]) => this.#keeper.renew(items, this.#leaseMs);
+    const outcomes = await this.#tracked(this.#parts.heartbeat(beats, renew));
     const now = performance.now();
     outcomes.forEach((outcome, index) => this.#onBeat(beats[index], outcome, now));
     await this.#dropUnlisted(now);
@@ -221,13 +225,13 @@ export class Session implements WorkSession {
   #onBeat(beat: Beat | undefined, outcome: HeartbeatOutcome, now: number): void {
     const token = beat?.token ?? null;
     if (token === null) return;
-    if (outcome.kind === 'lease_lost') {
-      this.#held.remove(token);
-      return;
-    }
-    this.#held.adopt(token);
+    if (outcome.kind === 'renewed') this.#held.adopt(token);
     const held = this.#held.of(token);
     if (held === null) return;
+    if (outcome.kind === 'lease_lost') {
+      this.#forget(held);
+      return;
+    }
     held.listedAt = now;
     // The answer tells it.
     if (outcome.cancelDeadline !== null) held.isToldToCancel = true;
@@ -238,7 +242,7 @@ export class Session implements WorkSession {
     const limitMs = (UNLISTED_INTERVALS * this.#leaseMs) / BEATS_OF_LEASE;
     const unlisted = [...this.#held.all()].filter(({ listedAt, isSettling }) => !isSettling && now - listedAt >= limitMs);
     if (unlisted.length === 0) return;
-    const dropped = await this.#tracked(this.#parts.drops.submitMany(unlisted.map(({ token }) => ({ token }))));
+    const dropped = await this.#tracked(this.#keeper.drop(unlisted.map(({ token }) => token)));
     unlisted.forEach((held, index) => {
       this.#held.remove(held.token);
       if (dropped[index] === true) void this.#outbox.put({ kind: 'lease_lost', leaseToken: held.leaseToken, reason: 'EXPIRED' });
@@ -252,11 +256,17 @@ export class Session implements WorkSession {
     if (look === null || held.isSettling || this.#held.of(held.token) === null) return;
     const { leaseToken } = held;
     if (look.kind === 'lease_lost') {
-      this.#held.remove(held.token);
+      this.#forget(held);
       this.#roomy.fire();
       // What its holder settled elsewhere, the holder knows.
       if (look.reason !== 'SETTLED') void this.#outbox.put({ kind: 'lease_lost', leaseToken, reason: look.reason });
     } else if (look.cancelDeadline !== null) this.#tellToCancel(held, look.cancelDeadline);
+  }
+
+  /** Its worker takes it for lost. */
+  #forget({ token }: HeldJob): void {
+    this.#held.remove(token);
+    void this.#tracked(this.#keeper.forget(token));
   }
 
   #tellToCancel(held: HeldJob, cancelDeadline: Micros): void {
@@ -282,16 +292,6 @@ export class Session implements WorkSession {
   }
 }
 
-function leaseMsOf(open: OpenWork, queues: readonly WorkedQueue[]): number {
-  if (open.leaseDurationMs !== null) return open.leaseDurationMs;
-  return queues.length === 0 ? DEFAULT_LEASE_MS : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
-}
-
 function isPassing(error: unknown): boolean {
   return error instanceof StoreError && error.kind !== 'broken' && error.kind !== 'bad_item';
-}
-
-/** A try that was not started goes on; all other refusals of a settlement are those of a lease that is gone, or of a field. */
-function isOver(result: Settled): boolean {
-  return result.kind !== 'refused' || result.refusal.kind === 'lease_lost';
 }

@@ -1,6 +1,7 @@
 /** What a worker and the service say to each other in a session. */
 import type { Micros } from '../../domain/job.ts';
 import type { Beat, Settled, Settlement } from '../engine.ts';
+import type { WorkedQueue } from '../ports/work.ts';
 import type { ClaimedJob, HeartbeatOutcome, LeaseLossReason } from '../ports/repository.ts';
 
 export interface OpenWork {
@@ -39,4 +40,13 @@ export interface WorkSession {
   finish(): void;
   /** Ends the messages with this cause; leases are left alone. */
   fail(cause: unknown): void;
+}
+
+/** Of queues that are not there yet. */
+const DEFAULT_LEASE_MS = 30_000;
+
+/** How long the leases of a session run. */
+export function leaseMsOf(open: OpenWork, queues: readonly WorkedQueue[]): number {
+  if (open.leaseDurationMs !== null) return open.leaseDurationMs;
+  return queues.length === 0 ? DEFAULT_LEASE_MS : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
 }

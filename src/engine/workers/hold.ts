@@ -4,7 +4,7 @@ import type { Job } from '../../domain/job.ts';
 import type { LeaseToken } from '../../domain/lease.ts';
 import type { Beat } from '../engine.ts';
 import type { Commits } from '../commits.ts';
-import type { HeartbeatOutcome } from '../ports/repository.ts';
+import type { HeartbeatItem, HeartbeatOutcome } from '../ports/repository.ts';
 import type { ReportedProgress } from '../progress/progress-report.ts';
 
 /** LEASED to RUNNING; the first one counts, and its repetition gets the same answer. */
@@ -15,7 +15,8 @@ export async function start(starts: Commits['starts'], token: LeaseToken | null)
 }
 
 export interface HeartbeatParts {
-  readonly heartbeats: Commits['heartbeats'];
+  /** Positional. */
+  readonly renew: (items: readonly HeartbeatItem[]) => Promise<readonly HeartbeatOutcome[]>;
   /** Of beats that renewed their lease. */
   readonly onProgress: (reported: ReportedProgress) => void;
 }
@@ -23,7 +24,7 @@ export interface HeartbeatParts {
 /** Positional; accepted as a whole or refused as a whole. */
 export async function heartbeat(parts: HeartbeatParts, beats: readonly Beat[]): Promise<readonly HeartbeatOutcome[]> {
   const held = beats.flatMap(({ token, checkpoint }) => (token === null ? [] : [{ token, checkpoint }]));
-  const outcomes = (await parts.heartbeats.submitMany(held)).values();
+  const outcomes = (await parts.renew(held)).values();
   return beats.map((beat) => {
     const outcome = (beat.token === null ? undefined : outcomes.next().value) ?? ({ kind: 'lease_lost', reason: 'NOT_HELD' } as const);
     report(parts, beat, outcome);

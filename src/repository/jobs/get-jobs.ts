@@ -3,6 +3,7 @@ import { EVENT_CODES, type EventDetail } from '../../domain/event.ts';
 import { JOB_STATES, type Asked, type Job, type JobId, type JobState, type Micros } from '../../domain/job.ts';
 import { plainArray } from '../array.ts';
 import type { Run } from '../database.ts';
+import { expiryOf } from '../held-leases.ts';
 import { jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { bytesOrNull, failureOrNull, instant, int, int8, instantOrNull, text, textOrNull, type Row } from '../row.ts';
 import { parseDetail } from '../detail.ts';
@@ -33,7 +34,7 @@ export const places = sql`
            null::jsonb as end_failure, null::text as end_detail
       from stint.ready r where r.shard = ${shard} and r.queue_id = j.queue_id and r.rank = p.rank and r.ord = p.ord and r.job = j.id
     union all
-    select case when l.started_at is null then 'LEASED' else 'RUNNING' end, l.life, l.attempt, l.fence, l.seq, l.rank, null, l.until, l.worker,
+    select case when l.started_at is null then 'LEASED' else 'RUNNING' end, l.life, l.attempt, l.fence, l.seq, l.rank, null, ${expiryOf(sql`l`)}, l.worker,
            l.started_at, null, null, null, null, null
       from stint.lease l where l.shard = ${shard} and l.job = j.id
     union all

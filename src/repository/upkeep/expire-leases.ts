@@ -8,7 +8,7 @@ import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedTry, freedByEndedTry, movedByEndedTry } from '../ended-try.ts';
 import { counted } from '../gates.ts';
-import { deleteHeld, leaseEnd } from '../held-leases.ts';
+import { deleteHeld, leaseEndKeptUntil, leaseEndWithSession, leasesWithSessions } from '../held-leases.ts';
 import { failureJson, int } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { isTouched, touchedSlots } from '../slots.ts';
@@ -29,19 +29,43 @@ const isAbandoned = sql`exists (
     and exists (select 1 from stint.job o where o.shard = ${shard} and o.id = l.job and o.disposition = ${DISPOSITION_CODES.OWNER_BOUND})`;
 
 /**
+ * CTEs `f`, the leases that have ended by what this statement sees, and `lapsed`, their sessions, locked: one that is being renewed just
+ * now is skipped, one that was renewed meanwhile has not lapsed, and whoever would renew one of these waits, and then finds it lapsed.
+ */
+const found = (candidates: SQL) => sql`f as materialized (
+    select l.job, l.session, s.id as keeper, s.until as kept_until from c cross join ${leasesWithSessions}
+     where l.shard = ${shard} and ${leaseEndWithSession} <= c.now and ${candidates}),
+  lapsed as materialized (
+    select s.id from stint.session s
+     where s.shard = ${shard} and s.id = any(array(select distinct keeper from f where keeper is not null)) and s.until <= (select now from c)
+     order by s.id for update skip locked)`;
+
+/** When a lease `l` of those in `f` ended. */
+const ended = leaseEndKeptUntil(sql`f.kept_until`);
+
+/**
+ * Whether a lease `l` of those in `f` ends for good: past the bounds that no session moves, or kept by none: it has none, as one that was
+ * forgotten is none, or its session has lapsed and cannot be renewed. One that went to another session meanwhile is looked at again.
+ */
+const isOver = sql`l.session is not distinct from f.session and (
+  least(l.cancel_deadline, l.run_until, l.life_until) <= c.now or f.keeper is null or f.keeper = any(array(select id from lapsed)))`;
+
+/**
  * Leases that have ended end their try: as a retryable failure where nobody renewed them (a worker that dies spends its attempt) or the
  * try timed out, for good where the life did; CANCELLED once that was asked for; ABANDONED where the job must not run again.
  */
-const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock},
+const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock}, ${found(candidates)},
   m as materialized (
     select l.*, f.failure, f.failure ->> 'code' as failure_code, l.life_until is distinct from l.ended_at as retryable,
         null::bigint as retry_after_ms, null::timestamptz as throttle_until, (${param('jitterFactors')}::float8[])[(row_number() over ())::int] as jitter_factor, null::text as settlement,
         case when l.cancel_deadline is not null then ${EVENT_CODES.cancelled}
           when l.life_until is distinct from l.ended_at and (${isAbandoned}) then ${EVENT_CODES.abandoned} end as fate
       from c cross join lateral (
-        select l.*, ${leaseEnd} as ended_at from stint.lease l
-         where l.shard = ${shard} and ${leaseEnd} <= c.now and ${candidates}
-         limit ${param('limit')}::int for update skip locked) l
+        select l.* from f cross join lateral (
+          select l.*, ${ended} as ended_at from stint.lease l
+           where l.shard = ${shard} and l.job = f.job and ${ended} <= c.now and ${isOver}
+           for update skip locked) l
+         limit ${param('limit')}::int) l
       cross join lateral (select ${failureOf} as failure) f),
   ${deleteHeld},
   ${endedTry(sql`m`)},
@@ -60,7 +84,10 @@ type ExpireParam = 'now' | 'limit' | 'jitterFactors' | 'expiryFailure' | 'runFai
 /** Reads the whole of `lease`: an index on its end would cost every heartbeat its HOT update, and in-flight rows are few. */
 const expireLeasesStatement = statement<ExpireParam>(
   'expire-leases',
-  expireText(sql`true`, sql`(select min(${leaseEnd}) from stint.lease l where l.shard = ${shard} and ${leaseEnd} > c.now)`),
+  expireText(
+    sql`true`,
+    sql`(select min(${leaseEndWithSession}) from ${leasesWithSessions} where l.shard = ${shard} and ${leaseEndWithSession} > c.now)`,
+  ),
 );
 
 /** By primary key. */

@@ -18,6 +18,7 @@ const MOVES_A_ROUND = 256;
 const DEAD_ROWS: Readonly<Record<HotTable, number>> = {
   ready: 10_000,
   lease: 10_000,
+  session: 1_000,
   deferred: 10_000,
   parked: 10_000,
   gate: 1_000,

@@ -3,7 +3,7 @@ import type { Micros } from '../../domain/job.ts';
 import type { UpkeepDue } from '../../engine/ports/upkeep.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { leaseEnd } from '../held-leases.ts';
+import { leaseEndWithSession, leasesWithSessions } from '../held-leases.ts';
 import { instant, instantOrNull } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { behindMark, mark } from '../tally.ts';
@@ -17,7 +17,7 @@ const nextDueStatement = statement<'now' | 'withLeases'>(
   sql`with ${clock}, ${mark}
   select c.now,
       (select d.due_at from stint.deferred d where d.shard = ${shard} order by d.due_at limit 1) as promote_at,
-      case when ${param('withLeases')}::boolean then (select min(${leaseEnd}) from stint.lease l where l.shard = ${shard}) end as lease_ends_at,
+      case when ${param('withLeases')}::boolean then (select min(${leaseEndWithSession}) from ${leasesWithSessions} where l.shard = ${shard}) end as lease_ends_at,
       least(
         (select r.give_up_at from stint.ready r where r.shard = ${shard} and r.give_up_at is not null order by r.give_up_at limit 1),
         (select d.life_until from stint.deferred d where d.shard = ${shard} and d.life_until is not null order by d.life_until limit 1),

@@ -1,9 +1,9 @@
 /**
  * What has been over for longer than it is retained: jobs, a walk for each retention in use; keys that outlived their jobs; what requests
- * were answered. Small batches, each a commit.
+ * were answered; sessions that lapsed. Small batches, each a commit.
  */
 import { sql } from 'drizzle-orm';
-import { REQUEST_MEMORY_MS } from '../../domain/retention.ts';
+import { REQUEST_MEMORY_MS, SESSION_MEMORY_MS } from '../../domain/retention.ts';
 import type { UpkeepRound } from '../../engine/ports/upkeep.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
 import { clock } from '../clock.ts';
@@ -54,6 +54,18 @@ const forgetRequestsStatement = statement<'now' | 'limit'>(
   select count(*)::int as count from gone`,
 );
 
+/** Reads the whole of `session`: an index on its end would cost every beat its HOT update, and rows are as few as workers. */
+const forgetSessionsStatement = statement<'now' | 'limit'>(
+  'forget-sessions',
+  sql`with ${clock},
+  gone as (
+    delete from stint.session where shard = ${shard} and id = any(array(
+      select s.id from stint.session s
+       where s.shard = ${shard} and s.until <= (select now from c) - interval '1 millisecond' * ${SESSION_MEMORY_MS}
+       order by s.id limit ${param('limit')}::int for update skip locked)) returning 1)
+  select count(*)::int as count from gone`,
+);
+
 /** A `Prune` that was not called again is not gone on with. */
 const forgetMarksStatement = statement<'now'>(
   'forget-prune-marks',
@@ -71,7 +83,9 @@ export async function pruneExpired(pools: PrunePools, now: string | null, limit:
     pruned += step?.removed ?? 0;
     more ||= step !== null && !step.atEnd && !step.blocked;
   }
-  const forgotten = [await forget(run, forgetKeysStatement, now, limit), await forget(run, forgetRequestsStatement, now, limit)];
+  const forgotten: number[] = [];
+  for (const what of [forgetKeysStatement, forgetRequestsStatement, forgetSessionsStatement])
+    forgotten.push(await forget(run, what, now, limit));
   await run(forgetMarksStatement, { now });
   return {
     count: pruned,

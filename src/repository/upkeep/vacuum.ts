@@ -7,6 +7,7 @@ import { shard, statement } from '../statement.ts';
 const VACUUMS = {
   ready: statement<never>('vacuum-ready', sql`vacuum (skip_locked, truncate off) stint.ready`),
   lease: statement<never>('vacuum-lease', sql`vacuum (skip_locked, truncate off) stint.lease`),
+  session: statement<never>('vacuum-session', sql`vacuum (skip_locked, truncate off) stint.session`),
   deferred: statement<never>('vacuum-deferred', sql`vacuum (skip_locked, truncate off) stint.deferred`),
   parked: statement<never>('vacuum-parked', sql`vacuum (skip_locked, truncate off) stint.parked`),
   gate: statement<never>('vacuum-gate', sql`vacuum (skip_locked, truncate off) stint.gate`),
@@ -47,7 +48,7 @@ const lookAtTablesStatement = statement<never>(
         union all
         select r.xmin from pg_replication_slots r) s
        where s.xmin is not null) h
-    cross join unnest(array['ready', 'lease', 'deferred', 'parked', 'gate', 'slot', 'floor']) as t(name)
+    cross join unnest(array['ready', 'lease', 'session', 'deferred', 'parked', 'gate', 'slot', 'floor']) as t(name)
     join pg_class c on c.oid = ('stint.' || t.name)::regclass`,
 );
 

@@ -111,7 +111,7 @@ function claimText(backlog: Backlog, share: SQL): SQL {
       select jsonb_agg(jsonb_build_object('queue', name, 'limiter', why, 'ready', why = 'PER_WORKER' or ${backlog.waitsBehind},
           'openInMs', case when why = 'RATE' then ceil((1 - level) * rate_period_ms / rate_permits) end))
           filter (where why is not null) as limits from open o) l
-    left join (select x.slot, x.n as place, ${claimedJobColumns} from given x ${jobOfX}) w on true
+    left join (select x.slot, x.n as place, ${claimedJobColumns(sql`x.until`)} from given x ${jobOfX}) w on true
    order by w.place`;
 }
 

@@ -1,24 +1,31 @@
 import { sql } from 'drizzle-orm';
-import type { SettleItem } from '../../engine/ports/repository.ts';
+import type { DropItem } from '../../engine/ports/work.ts';
+import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, heldLeases, heldValues, placed, type HeldParam } from '../held-leases.ts';
 import { int } from '../row.ts';
-import { shard, statement } from '../statement.ts';
+import { param, shard, statement } from '../statement.ts';
 
-/** The lease ends at this instant, grace and all, as one that nobody renewed. Touches no indexed column (HOT). */
-const dropLeasesStatement = statement<HeldParam>(
+/** The lease ends at this instant, grace and all, as one that nobody renewed, and no session keeps it. Touches no indexed column (HOT). */
+const dropLeasesStatement = statement<HeldParam | 'sessions'>(
   'drop-leases',
-  sql`with ${clock}, ${heldLeases({})},
+  sql`with ${clock}, ${heldLeases({
+    extraArrays: sql`, ${param('sessions')}::uuid[]`,
+    extraColumns: sql`, of_session`,
+    condition: sql`and (l.session is null or l.session = i.of_session)`,
+  })},
   u as (
-    update stint.lease set until = (select now from c) - grace_ms * interval '1 millisecond'
+    update stint.lease set until = (select now from c) - grace_ms * interval '1 millisecond', session = null
      where shard = ${shard} and job = any(array(select job from m)))
   select n from m`,
 );
 
 /** Positional: whether a live lease was dropped. */
-export async function dropLeases(run: Run, now: string | null, items: readonly SettleItem[]): Promise<readonly boolean[]> {
-  const rows = await run(dropLeasesStatement, { now, ...heldValues(distinctSorted(placed(items))) });
+export async function dropLeases(run: Run, now: string | null, items: readonly DropItem[]): Promise<readonly boolean[]> {
+  const sorted = distinctSorted(placed(items));
+  const sessions = plainArray(sorted.map(({ item }) => item.session));
+  const rows = await run(dropLeasesStatement, { now, ...heldValues(sorted), sessions });
   const dropped = new Set(rows.map((row) => int(row, 'n')));
   return items.map((_, index) => dropped.has(index));
 }

@@ -4,14 +4,14 @@ import { claimedJobColumns, parseClaimedJob } from '../claimed-job.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { jobOfX } from '../job-record.ts';
-import { live } from '../held-leases.ts';
+import { expiryOf, live } from '../held-leases.ts';
 import { param, shard, statement } from '../statement.ts';
 
 /** Uses the partial index `lease_request`. */
 const leasesOfRequestStatement = statement<'now' | 'namespace' | 'worker' | 'request'>(
   'leases-of-request',
   sql`with ${clock}
-  select ${claimedJobColumns}
+  select ${claimedJobColumns(expiryOf(sql`x`))}
     from c cross join lateral (
       select * from stint.lease l
        where l.shard = ${shard} and l.namespace = ${param('namespace')}::text and l.worker = ${param('worker')}::text

@@ -4,7 +4,7 @@ import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/reposito
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { counted } from '../gates.ts';
-import { distinctSorted, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
+import { distinctSorted, expiryOf, heldLeases, heldValues, placed, tokenKey, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { moves } from '../moves.ts';
 import { bool, failureOrNull, int, int8, instant, text, type Row } from '../row.ts';
@@ -32,7 +32,7 @@ const startStatement = statement<HeldParam>(
   ${counted(moved)}
   select x.n, x.started_at is null as fresh, x.life, x.attempt, x.fence, case when x.started_at is null then x.seq + 1 else x.seq end as seq,
          coalesce(x.started_at, c.now) as started_at, x.worker, x.rank as x_rank,
-         case when x.started_at is null then least(x.until, c.now + x.run_ms * interval '1 millisecond') else x.until end as until,
+         case when x.started_at is null then least(${expiryOf(sql`x`)}, c.now + x.run_ms * interval '1 millisecond') else ${expiryOf(sql`x`)} end as until,
          ${jobRecordColumns}, ${formerFailureOfX}, ${toldOfX}
     from m x cross join c ${jobOfX}`,
 );
