@@ -22,7 +22,6 @@ import type {
   FailItem,
   FailOutcome,
   HeartbeatItem,
-  HeartbeatOutcome,
   LeaseLost,
   Operated,
   OperatedPage,
@@ -30,11 +29,11 @@ import type {
   ReasonItem,
   ReleaseItem,
   Repository,
-  SettleItem,
   SettleOutcome,
   SuspendItem,
   UpdateItem,
 } from './ports/repository.ts';
+import type { HeartbeatOutcome, SettleItem } from './ports/leases.ts';
 
 /** One lane for each operation: every mutation goes through one, also a single unary one. */
 export interface Commits extends Reads {

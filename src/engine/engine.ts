@@ -4,10 +4,10 @@
  * `StoreError`.
  */
 import type { JobChange, JobEvent } from '../domain/event.ts';
-import type { Refusal, Result } from '../domain/error.ts';
-import type { Failure, Job, JobId, JobSpec, Micros } from '../domain/job.ts';
+import type { Result } from '../domain/error.ts';
+import type { Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
-import type { JobProgress, Progress } from '../domain/progress.ts';
+import type { JobProgress } from '../domain/progress.ts';
 import type { QueueStats } from '../domain/queue-stats.ts';
 import type { ClaimChannel, ConfiguredQueue, QueueName } from '../domain/queue.ts';
 import type { AppendEvent } from './events/append-event.ts';
@@ -17,6 +17,7 @@ import type { AwaitJobs, EndedJobs } from './jobs/awaited-jobs.ts';
 import type { Bulk } from './jobs/bulk.ts';
 import type { ListAttempts } from './jobs/list-attempts.ts';
 import type { Signature } from './queues/get-signature.ts';
+import type { Ack, Acked, Beat, Fail, Failed, Release, Released, Settled, Settlement, Suspend } from './workers/words.ts';
 import type { DeadLetterPage, ReplayedPage } from './ports/dead-letters.ts';
 import type { ListDeadLetters } from './queues/list-dead-letters.ts';
 import type { ReplayDeadLetters } from './queues/replay-dead-letters.ts';
@@ -28,12 +29,11 @@ import type {
   ChangeOutcome,
   ClaimedJob,
   CompleteItem,
-  FailDecision,
-  HeartbeatOutcome,
   InvariantPage,
   JobFilter,
   JobPage,
 } from './ports/repository.ts';
+import type { HeartbeatOutcome } from './ports/leases.ts';
 import type { ActionItem, AuditPage, PruneItem, Pruned, PutItem } from './ports/queues.ts';
 import type { RequestKey } from './ports/request-key.ts';
 import type { QueueChange } from './queues/configure.ts';
@@ -85,32 +85,6 @@ export interface Claimed {
   readonly repeated?: true;
 }
 
-/** A null token is one this service cannot have written: a lost lease. */
-export interface Ack {
-  readonly token: LeaseToken | null;
-  readonly result: Uint8Array;
-  readonly contentType: string;
-}
-
-export interface Fail {
-  readonly token: LeaseToken | null;
-  readonly failure: Failure;
-  readonly retryAfterMs: number | null;
-  /** Until then its concurrency key is paused, and it is not tried again. */
-  readonly throttleUntil?: Micros | null;
-}
-
-export interface Release {
-  readonly token: LeaseToken | null;
-  readonly delayMs: number;
-}
-
-export interface Suspend {
-  readonly token: LeaseToken | null;
-  readonly checkpoint: Uint8Array | null;
-  readonly reason: string;
-}
-
 /** What every change of one job by others than its holder names. */
 export interface Operate {
   readonly namespace: string;
@@ -124,42 +98,6 @@ export interface Done<Outcome extends string> {
   readonly job: Job;
   readonly outcome: Outcome;
 }
-
-export interface Beat {
-  readonly token: LeaseToken | null;
-  readonly checkpoint: Uint8Array | null;
-  /** Default: nothing to tell. */
-  readonly progress?: Progress | null;
-}
-
-export interface Acked {
-  readonly job: Job;
-  readonly outcome: 'APPLIED' | 'ALREADY_APPLIED';
-}
-
-export interface Failed extends Acked {
-  readonly decision: FailDecision;
-}
-
-export interface Released {
-  /** Null with NOT_HELD. */
-  readonly job: Job | null;
-  readonly outcome: 'APPLIED' | 'ALREADY_APPLIED' | 'NOT_HELD';
-}
-
-export type Settlement =
-  | ({ readonly kind: 'ack' } & Ack)
-  | ({ readonly kind: 'fail' } & Fail)
-  | ({ readonly kind: 'release' } & Release)
-  | ({ readonly kind: 'suspend' } & Suspend)
-  | { readonly kind: 'refused'; readonly refusal: Refusal };
-
-export type Settled =
-  | ({ readonly kind: 'ack' } & Acked)
-  | ({ readonly kind: 'fail' } & Failed)
-  | ({ readonly kind: 'release' } & Released)
-  | ({ readonly kind: 'suspend' } & Acked)
-  | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 export type Scope =
   { readonly kind: 'job'; readonly jobId: JobId } | { readonly kind: 'queue'; readonly queue: string } | { readonly kind: 'everything' };

@@ -4,7 +4,7 @@
  */
 import { sql, type SQL } from 'drizzle-orm';
 import { EVENT_CODES } from '../domain/event.ts';
-import type { SettleItem } from '../engine/ports/repository.ts';
+import type { SettleItem } from '../engine/ports/leases.ts';
 import { plainArray } from './array.ts';
 import { param, shard } from './statement.ts';
 

@@ -6,7 +6,8 @@ import { ClaimDecision, ClaimRequest, FailRequest, SettleRequest, StartMode } fr
 import type { JobEvent } from '../../src/domain/event.ts';
 import { formatLeaseToken } from '../../src/domain/lease.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { Claim, EnqueueBatch, Settlement } from '../../src/engine/engine.ts';
+import type { Claim, EnqueueBatch } from '../../src/engine/engine.ts';
+import type { Settlement } from '../../src/engine/workers/words.ts';
 import { Call } from '../../src/grpc/call.ts';
 import { listEvents } from '../../src/grpc/events/list-events.ts';
 import { enqueueBatch } from '../../src/grpc/jobs/enqueue-batch.ts';

@@ -5,7 +5,7 @@ import { isTerminal, type JobId, type JobSpec, type JobState, type Micros } from
 import { leaseEnd, type LeaseToken } from '../../src/domain/lease.ts';
 import { DEFAULT_RETRY_POLICY, effectivePolicy } from '../../src/domain/retry.ts';
 import type { Command, Decision, HeldLease, OperatorCommand, TokenState } from '../../src/domain/token-state.ts';
-import type { LeaseLossReason } from '../../src/engine/ports/repository.ts';
+import type { LeaseLossReason } from '../../src/engine/ports/leases.ts';
 
 export interface ModelEvent {
   readonly sequence: number;

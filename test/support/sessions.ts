@@ -1,7 +1,8 @@
 /** Sessions as the storage knows them: opened, with leases tied to them. */
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
-import type { ClaimedJob, HeartbeatOutcome, Repository } from '../../src/engine/ports/repository.ts';
+import type { ClaimedJob, Repository } from '../../src/engine/ports/repository.ts';
+import type { HeartbeatOutcome } from '../../src/engine/ports/leases.ts';
 import type { SessionBeaten } from '../../src/engine/ports/work.ts';
 import { tokenOf } from '../engine/stage.ts';
 

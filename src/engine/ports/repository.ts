@@ -7,12 +7,13 @@ import type { Attempt } from '../../domain/attempt.ts';
 import type { Refusal, Result } from '../../domain/error.ts';
 import type { Evidence, JobChange } from '../../domain/event.ts';
 import type { Failure, Job, JobId, JobSpec, JobState, Micros } from '../../domain/job.ts';
-import type { Lease, LeaseToken } from '../../domain/lease.ts';
+import type { Lease } from '../../domain/lease.ts';
 import type { ClaimChannel, Queue, QueueName } from '../../domain/queue.ts';
 import type { Violation } from '../../domain/history.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { JobEvents } from './events.ts';
 import type { HeldAttempts } from './held-attempts.ts';
+import type { HeartbeatOutcome, SettleItem } from './leases.ts';
 import type { QueueLimit, Queues } from './queues.ts';
 import type { RequestKey } from './request-key.ts';
 import type { Rounds } from './upkeep.ts';
@@ -67,10 +68,6 @@ export interface Given {
   readonly limits: readonly QueueLimit[];
   /** A queue bounds what a worker holds: one of the slots was looked for, the first that could have any. */
   readonly oneSlot?: boolean;
-}
-
-export interface SettleItem {
-  readonly token: LeaseToken;
 }
 
 export interface AckItem extends SettleItem {
@@ -128,25 +125,6 @@ export interface NotStarted {
 
 export type SettleOutcome = Applied | LeaseLost | NotStarted;
 export type FailOutcome = (Applied & { readonly decision: FailDecision }) | LeaseLost | NotStarted;
-
-/**
- * `NOT_HELD`: nothing is known of the token. `EXPIRED`: not renewed in time. `SETTLED`: by its holder. `TIMED_OUT`: by a timeout of
- * the job. `CANCELLED`: by force.
- */
-export const LEASE_LOSS_REASONS = ['NOT_HELD', 'EXPIRED', 'SETTLED', 'TIMED_OUT', 'CANCELLED'] as const;
-
-export type LeaseLossReason = (typeof LEASE_LOSS_REASONS)[number];
-
-/** With a `cancelDeadline` its holder is to stop; with `draining`, to finish and to claim no more from its queue. */
-export interface LeaseRenewed {
-  readonly kind: 'renewed';
-  readonly expiresAt: Micros;
-  readonly ttlMs: number;
-  readonly cancelDeadline: Micros | null;
-  readonly draining: boolean;
-}
-
-export type HeartbeatOutcome = LeaseRenewed | { readonly kind: 'lease_lost'; readonly reason: LeaseLossReason };
 
 /** A change of one job that its holder does not make. */
 export interface OperateItem {

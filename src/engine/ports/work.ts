@@ -1,6 +1,6 @@
 /** What `Work` asks of storage besides claims, heartbeats and settlements. */
 import type { Micros } from '../../domain/job.ts';
-import type { LeaseLossReason, LeaseRenewed, SettleItem } from './repository.ts';
+import type { LeaseLossReason, LeaseRenewed, SettleItem } from './leases.ts';
 
 /** How a lease is, told without renewing it. */
 export type LeaseLook =

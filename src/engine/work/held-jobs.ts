@@ -1,6 +1,6 @@
 import type { JobId } from '../../domain/job.ts';
 import { formatLeaseToken, type LeaseToken, parseLeaseToken } from '../../domain/lease.ts';
-import type { Settled } from '../engine.ts';
+import type { Settled } from '../workers/words.ts';
 import type { ClaimedJob } from '../ports/repository.ts';
 
 /** A job in the hands of a session's worker. */

@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { GroupCommit } from '../group-commit.ts';
-import type { HeartbeatItem, HeartbeatOutcome, LeaseRenewed } from '../ports/repository.ts';
+import type { HeartbeatItem } from '../ports/repository.ts';
+import type { HeartbeatOutcome, LeaseRenewed } from '../ports/leases.ts';
 import type { DropItem, SessionBeat, SessionBeaten } from '../ports/work.ts';
 
 export interface KeeperParts {

@@ -5,10 +5,12 @@
 import type { JobEvent } from '../../domain/event.ts';
 import type { Micros } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Beat, Claim, Claimed, Settled, Settlement } from '../engine.ts';
+import type { Claim, Claimed } from '../engine.ts';
+import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { LeaseLook, WorkedQueue } from '../ports/work.ts';
-import type { ClaimedJob, HeartbeatItem, HeartbeatOutcome, SettleItem } from '../ports/repository.ts';
+import type { ClaimedJob, HeartbeatItem } from '../ports/repository.ts';
+import type { HeartbeatOutcome, SettleItem } from '../ports/leases.ts';
 import { Signal } from '../ports/signal.ts';
 import { StoreError } from '../ports/store-error.ts';
 import { firstOf } from '../wait.ts';

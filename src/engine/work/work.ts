@@ -1,8 +1,9 @@
 /** What a worker and the service say to each other in a session. */
 import type { Micros } from '../../domain/job.ts';
-import type { Beat, Settled, Settlement } from '../engine.ts';
+import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { WorkedQueue } from '../ports/work.ts';
-import type { ClaimedJob, HeartbeatOutcome, LeaseLossReason } from '../ports/repository.ts';
+import type { ClaimedJob } from '../ports/repository.ts';
+import type { HeartbeatOutcome, LeaseLossReason } from '../ports/leases.ts';
 
 export interface OpenWork {
   readonly namespace: string;

@@ -2,9 +2,10 @@
 import type { Result } from '../../domain/error.ts';
 import type { Job } from '../../domain/job.ts';
 import type { LeaseToken } from '../../domain/lease.ts';
-import type { Beat } from '../engine.ts';
+import type { Beat } from './words.ts';
 import type { Commits } from '../commits.ts';
-import type { HeartbeatItem, HeartbeatOutcome } from '../ports/repository.ts';
+import type { HeartbeatItem } from '../ports/repository.ts';
+import type { HeartbeatOutcome } from '../ports/leases.ts';
 import type { ReportedProgress } from '../progress/progress-report.ts';
 
 /** LEASED to RUNNING; the first one counts, and its repetition gets the same answer. */

@@ -1,7 +1,7 @@
 /** The ends a worker can give its try: ack, fail, release, suspend; alone, or many in one call. */
 import { RefusalError, type Refusal, type Result } from '../../domain/error.ts';
 import type { LeaseToken } from '../../domain/lease.ts';
-import type { Ack, Acked, Fail, Failed, Release, Released, Settled, Settlement, Suspend } from '../engine.ts';
+import type { Ack, Acked, Fail, Failed, Release, Released, Settled, Settlement, Suspend } from './words.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { AckItem, FailItem, FailOutcome, NotStarted, ReleaseItem, SettleOutcome, SuspendItem } from '../ports/repository.ts';
 

@@ -1,7 +1,8 @@
 import { parseLeaseToken } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Beat, Engine } from '../../engine/engine.ts';
-import type { HeartbeatOutcome } from '../../engine/ports/repository.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Beat } from '../../engine/workers/words.ts';
+import type { HeartbeatOutcome } from '../../engine/ports/leases.ts';
 import { Directive, LeaseLostReason } from '../../../gen/stint/v1/lease.ts';
 import type { HeartbeatRequest, HeartbeatResult, LeaseRenewal, WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
 import { duration, optionalTimestamp, timestamp } from '../encode.ts';

@@ -1,6 +1,7 @@
 import { parseLeaseToken } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Engine, Settled, Settlement } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Settled, Settlement } from '../../engine/workers/words.ts';
 import type { Settlement as WireSettlement, SettleResult, WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
 import { decode, decodeItem, type Fields } from '../fields.ts';
 import { JobBudget } from '../response-bound.ts';

@@ -2,7 +2,7 @@
 import { formatDeadLetterId } from '../../domain/dead-letter.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Job } from '../../domain/job.ts';
-import type { Ack, Acked, Fail, Failed, Release, Released, Suspend } from '../../engine/engine.ts';
+import type { Ack, Acked, Fail, Failed, Release, Released, Suspend } from '../../engine/workers/words.ts';
 import type { Job as WireJob } from '../../../gen/stint/v1/job.ts';
 import {
   type AckResponse,

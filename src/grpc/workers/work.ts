@@ -1,7 +1,8 @@
 import { parseLeaseToken } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { RefusalError } from '../../domain/error.ts';
-import type { Beat, Engine } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Beat } from '../../engine/workers/words.ts';
 import type { OpenWork, WorkMessage, WorkSession } from '../../engine/work/work.ts';
 import { LeaseLostReason } from '../../../gen/stint/v1/lease.ts';
 import { ReconnectReason } from '../../../gen/stint/v1/reconnect.ts';

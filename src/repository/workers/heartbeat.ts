@@ -1,6 +1,7 @@
 import { sql, type SQL } from 'drizzle-orm';
 import { LIMITS } from '../../domain/limits.ts';
-import type { HeartbeatItem, HeartbeatOutcome } from '../../engine/ports/repository.ts';
+import type { HeartbeatItem } from '../../engine/ports/repository.ts';
+import type { HeartbeatOutcome } from '../../engine/ports/leases.ts';
 import { byteaArray, plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';

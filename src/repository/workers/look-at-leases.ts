@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { LeaseLook } from '../../engine/ports/work.ts';
-import type { SettleItem } from '../../engine/ports/repository.ts';
+import type { SettleItem } from '../../engine/ports/leases.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { heldValues, live, placed } from '../held-leases.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import { LEASE_LOSS_REASONS, type LeaseLossReason, type SettleItem } from '../../engine/ports/repository.ts';
+import { LEASE_LOSS_REASONS, type LeaseLossReason, type SettleItem } from '../../engine/ports/leases.ts';
 import { heldValues, leaseEnd, placed } from '../held-leases.ts';
 import type { Run } from '../database.ts';
 import { int, text } from '../row.ts';

@@ -1,7 +1,7 @@
 /** What a heartbeat answers of a lease that goes on, whichever row was written for it. */
 import { sql, type SQL } from 'drizzle-orm';
 import { STATUS_CODES } from '../../domain/queue.ts';
-import type { LeaseRenewed } from '../../engine/ports/repository.ts';
+import type { LeaseRenewed } from '../../engine/ports/leases.ts';
 import { bool, instant, instantOrNull, int, type Row } from '../row.ts';
 import { shard } from '../statement.ts';
 

@@ -1,5 +1,6 @@
 import type { Job } from '../../domain/job.ts';
-import type { FailDecision, LeaseLost, NotStarted, SettleItem } from '../../engine/ports/repository.ts';
+import type { FailDecision, LeaseLost, NotStarted } from '../../engine/ports/repository.ts';
+import type { SettleItem } from '../../engine/ports/leases.ts';
 import type { Run } from '../database.ts';
 import { distinctSorted, placed, type Placed } from '../held-leases.ts';
 import { getJobs } from '../jobs/get-jobs.ts';

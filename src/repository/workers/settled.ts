@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import type { FailDecision, SettleItem } from '../../engine/ports/repository.ts';
+import type { FailDecision } from '../../engine/ports/repository.ts';
+import type { SettleItem } from '../../engine/ports/leases.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import type { Applied, LeaseLost, SettleItem } from '../../engine/ports/repository.ts';
+import type { Applied, LeaseLost } from '../../engine/ports/repository.ts';
+import type { SettleItem } from '../../engine/ports/leases.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { counted } from '../gates.ts';

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Queue } from '../../../src/domain/queue.ts';
 import { GroupCommit } from '../../../src/engine/group-commit.ts';
-import type { ClaimedJob, HeartbeatItem, HeartbeatOutcome, Repository } from '../../../src/engine/ports/repository.ts';
+import type { ClaimedJob, HeartbeatItem, Repository } from '../../../src/engine/ports/repository.ts';
+import type { HeartbeatOutcome } from '../../../src/engine/ports/leases.ts';
 import { StoreError } from '../../../src/engine/ports/store-error.ts';
 import type { DropItem, SessionBeat, SessionBeaten } from '../../../src/engine/ports/work.ts';
 import { Keeper } from '../../../src/engine/work/keeper.ts';
