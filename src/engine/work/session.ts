@@ -10,14 +10,12 @@ import type { GroupCommit } from '../group-commit.ts';
 import type { LeaseLook, WorkedQueue } from '../ports/work.ts';
 import type { ClaimedJob, HeartbeatOutcome, SettleItem } from '../ports/repository.ts';
 import { Signal } from '../ports/signal.ts';
-import { StoreError } from '../ports/store-error.ts';
 import { firstOf } from '../wait.ts';
 import { type HeldIndex, type HeldJob, HeldJobs } from './held-jobs.ts';
 import { Outbox } from './outbox.ts';
+import { isPassing, RETRY_MS, settledOrRefused } from './store-outage.ts';
 import type { OpenWork, WorkMessage, WorkSession } from './work.ts';
 
-/** A claim that the database did not answer is made again after this. */
-const RETRY_MS = 1_000;
 /** Heartbeats of a lease's duration: a third of it is told as the interval. */
 const BEATS_OF_LEASE = 3;
 /** A lease that its worker does not list for so many intervals is given up. */
@@ -50,6 +48,7 @@ export class Session implements WorkSession {
   #claiming = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #draining = new Set<string>();
+  #beating: Promise<void> = Promise.resolve();
   #credits: number;
   #leaseMs: number;
 
@@ -97,11 +96,21 @@ export class Session implements WorkSession {
     else this.#roomy.fire();
   }
 
-  async settle(id: string, settlements: readonly Settlement[]): Promise<void> {
+  settle(id: string, settlements: readonly Settlement[]): Promise<void> {
+    return this.#tracked(this.#settle(id, settlements));
+  }
+
+  /** One after the other: what answers one does not name it. */
+  heartbeat(beats: readonly Beat[]): Promise<void> {
+    this.#beating = this.#beating.then(() => this.#heartbeat(beats));
+    return this.#tracked(this.#beating);
+  }
+
+  async #settle(id: string, settlements: readonly Settlement[]): Promise<void> {
     const tokens = settlements.map((one) => (one.kind === 'refused' ? null : one.token));
     const held = tokens.map((token) => (token === null ? null : this.#held.of(token)));
     for (const one of held) if (one !== null) one.isSettling = true;
-    const results = await this.#tracked(this.#settleOrRefuse(settlements)).finally(() => {
+    const results = await settledOrRefused(this.#parts.settle, settlements).finally(() => {
       for (const one of held) if (one !== null) one.isSettling = false;
     });
     results.forEach((result, index) => {
@@ -109,16 +118,16 @@ export class Session implements WorkSession {
       if (one !== null && isOver(result)) this.#held.remove(one.token);
     });
     this.#roomy.fire();
-    await this.#tracked(this.#outbox.put({ kind: 'settled', id, results }));
+    await this.#outbox.put({ kind: 'settled', id, results });
   }
 
-  async heartbeat(beats: readonly Beat[]): Promise<void> {
-    const outcomes = await this.#tracked(this.#parts.heartbeat(beats));
+  async #heartbeat(beats: readonly Beat[]): Promise<void> {
+    const outcomes = await this.#parts.heartbeat(beats);
     const now = performance.now();
     outcomes.forEach((outcome, index) => this.#onBeat(beats[index], outcome, now));
     await this.#dropUnlisted(now);
     this.#roomy.fire();
-    await this.#tracked(this.#outbox.put({ kind: 'heartbeat', outcomes }));
+    await this.#outbox.put({ kind: 'heartbeat', outcomes });
   }
 
   finish(): void {
@@ -178,16 +187,6 @@ export class Session implements WorkSession {
     }
   }
 
-  /** A database that does not answer refuses the items and not the stream, which the worker would only have to open again. */
-  async #settleOrRefuse(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
-    try {
-      return await this.#parts.settle(settlements);
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      return settlements.map(() => ({ kind: 'refused', refusal: { kind: 'store_unavailable', retryAfterMs: RETRY_MS } }));
-    }
-  }
-
   /** Waits until there is any; empty where the session is over or its worker wants none any more. */
   async #claim(over: AbortSignal): Promise<readonly ClaimedJob[]> {
     if (this.#claiming.signal.aborted) this.#claiming = new AbortController();
@@ -238,7 +237,7 @@ export class Session implements WorkSession {
     const limitMs = (UNLISTED_INTERVALS * this.#leaseMs) / BEATS_OF_LEASE;
     const unlisted = [...this.#held.all()].filter(({ listedAt, isSettling }) => !isSettling && now - listedAt >= limitMs);
     if (unlisted.length === 0) return;
-    const dropped = await this.#tracked(this.#parts.drops.submitMany(unlisted.map(({ token }) => ({ token }))));
+    const dropped = await this.#parts.drops.submitMany(unlisted.map(({ token }) => ({ token })));
     unlisted.forEach((held, index) => {
       this.#held.remove(held.token);
       if (dropped[index] === true) void this.#outbox.put({ kind: 'lease_lost', leaseToken: held.leaseToken, reason: 'EXPIRED' });
@@ -285,10 +284,6 @@ export class Session implements WorkSession {
 function leaseMsOf(open: OpenWork, queues: readonly WorkedQueue[]): number {
   if (open.leaseDurationMs !== null) return open.leaseDurationMs;
   return queues.length === 0 ? DEFAULT_LEASE_MS : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
-}
-
-function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && error.kind !== 'broken' && error.kind !== 'bad_item';
 }
 
 /** A try that was not started goes on; all other refusals of a settlement are those of a lease that is gone, or of a field. */
