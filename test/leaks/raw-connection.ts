@@ -40,10 +40,11 @@ export class RawConnection {
     return stream;
   }
 
-  /** A whole request; nobody reads the answer unless the caller does. */
-  send(path: string, frame: Buffer): ClientHttp2Stream {
+  /** A whole request; nobody reads the answer unless the caller does. One that stays open may be followed by another. */
+  send(path: string, frame: Buffer, staysOpen = false): ClientHttp2Stream {
     const stream = this.begin(path);
-    stream.end(frame);
+    stream.write(frame);
+    if (!staysOpen) stream.end();
     return stream;
   }
 

@@ -34,7 +34,9 @@ export const beatOf = (job: ClaimedJob): Beat => ({ token: tokenOf(job), checkpo
 export const ackOf = (job: ClaimedJob): Settlement => ({ kind: 'ack', token: tokenOf(job), result: new Uint8Array(), contentType: '' });
 export const acked = ({ job }: ClaimedJob): Settled => ({ kind: 'ack', job, outcome: 'APPLIED' });
 export const lost: Settled = { kind: 'refused', refusal: { kind: 'lease_lost' } };
-export const renewed: HeartbeatOutcome = { kind: 'renewed', expiresAt: 0, ttlMs: LEASE_MS, cancelDeadline: null, draining: false };
+export const renewed: Extract<HeartbeatOutcome, { readonly kind: 'renewed' }> = {
+  ...{ kind: 'renewed', expiresAt: 0, ttlMs: LEASE_MS, cancelDeadline: null, draining: false },
+};
 
 /** Of a job in hand, under the fence of its lease where no other is told. */
 export function eventOf({ job }: ClaimedJob, told: Pick<JobEvent, 'detail' | 'state'> & Partial<JobEvent>): JobEvent {
