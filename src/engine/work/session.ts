@@ -275,8 +275,8 @@ export class Session implements WorkSession {
 
   #tracked<Value>(work: Promise<Value>): Promise<Value> {
     this.#underWay.add(work);
-    const done = () => void this.#underWay.delete(work);
-    work.then(done, done);
+    const forget = () => void this.#underWay.delete(work);
+    work.then(forget, forget);
     return work;
   }
 }
