@@ -2,10 +2,16 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { readyMessage, reply, type Request } from './messages.ts';
+import { nodeFlags } from './node-flags.ts';
 import type { SubscriberRequest } from './subscriber-messages.ts';
 
 /** A service stops its calls and connections within seconds; past this time it is ended. */
 const STOP_LIMIT_MS = 15_000;
+
+/** `<file>.js` of this folder. */
+export function ownProgram(file: string): string {
+  return join(import.meta.dirname, `${file}.js`);
+}
 
 interface Asked {
   readonly resolve: (value: unknown) => void;
@@ -28,14 +34,15 @@ export class BenchProcess {
     this.#child = child;
   }
 
-  /** Runs `<file>.js` of this folder and waits until it can be asked. */
+  /** Runs a program and waits until it can be asked. `node` is the Node that runs it, by default the bench's own. */
   static async start(
     name: string,
-    file: string,
-    { args = [], flags = [] }: { args?: string[]; flags?: string[] } = {},
+    program: string,
+    { args = [], flags = [], node = process.execPath }: { args?: string[]; flags?: string[]; node?: string } = {},
   ): Promise<BenchProcess> {
-    const child = fork(join(import.meta.dirname, `${file}.js`), args, {
-      execArgv: ['--enable-source-maps', ...flags],
+    const child = fork(program, args, {
+      execPath: node,
+      execArgv: [...(program === ownProgram('service') ? nodeFlags() : ['--enable-source-maps']), ...flags],
       stdio: ['ignore', 2, 2, 'ipc'],
     });
     const started = new BenchProcess(name, child);

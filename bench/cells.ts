@@ -2,17 +2,28 @@
 import type { Load, Place } from './messages.ts';
 
 /**
- * `service`: the service as it is. `bounded`: the same, on a queue whose bounds are never reached, so that its gate is kept. `fair`: the same,
- * with jobs of a hundred fairness keys in turn. `keyed`: the same, with jobs of ten thousand concurrency keys in turn, so that each finds a slot.
- * `ungrouped`: the same service, each item a commit of its own. `raw-1` and `raw-2`: the statements of the service without gRPC and engine,
- * over one and two connections.
+ * Other people's queues over the same Postgres, and the loop that one writes by hand: `graphile` is graphile-worker, `pg-boss` itself,
+ * `skip-locked` one table and three statements.
  */
-export type Variant = 'service' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2';
+export const PEERS = ['graphile', 'pg-boss', 'skip-locked'] as const;
+export type Peer = (typeof PEERS)[number];
+
+/**
+ * `service`: the service as it is. `work`: the same, its workers on `Work` streams. `cheap`: the same, called by a client that costs little. `bounded`: the same, on a queue whose bounds are
+ * never reached, so that its gate is kept. `fair`: the same, with jobs of a hundred fairness keys in turn. `keyed`: the same, with jobs of ten
+ * thousand concurrency keys in turn, so that each finds a slot. `ungrouped`: the same service, each item a commit of its own. `raw-1` and
+ * `raw-2`: the statements of the service without gRPC and engine, over one and two connections.
+ */
+export type Variant = 'service' | 'work' | 'cheap' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2' | Peer;
 
 /** Which of the services a variant speaks to; null: none. */
 export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
-  if (variant === 'raw-1' || variant === 'raw-2') return null;
+  if (variant === 'raw-1' || variant === 'raw-2' || isPeer(variant)) return null;
   return variant === 'ungrouped' ? 'ungrouped' : 'service';
+}
+
+export function isPeer(variant: Variant): variant is Peer {
+  return PEERS.some((peer) => peer === variant);
 }
 
 export const NO_KEYS: Place['keys'] = { fairness: 0, concurrency: 0 };
@@ -29,6 +40,8 @@ export interface Cell {
   readonly batch: number;
   /** Calls in flight at once, over all clients. The raw pipeline has as many as connections. */
   readonly callers: number;
+  /** Of variants that have others. */
+  readonly callersOf?: Readonly<Partial<Record<Variant, number>>>;
   readonly variants: readonly Variant[];
   /** Jobs a second that are laid in before the measurement, in the first round: later ones know the rate. Default: none. */
   readonly backlogPerSecond?: number;
@@ -38,24 +51,40 @@ export interface Cell {
   readonly besideCallers?: number;
 }
 
+/** Calls in flight at once of a variant, over all its processes. */
+export function callersOf({ callers, callersOf: others = {} }: Cell, variant: Variant): number {
+  if (variant === 'raw-1') return 1;
+  if (variant === 'raw-2') return 2;
+  return others[variant] ?? callers;
+}
+
 const GROUPING: readonly Variant[] = ['service', 'ungrouped'];
 const BOUNDED: readonly Variant[] = ['service', 'bounded'];
 const FAIR: readonly Variant[] = ['service', 'fair'];
 const KEYED: readonly Variant[] = ['service', 'keyed'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
+const UNARY: readonly Variant[] = ['service', 'cheap', 'ungrouped', ...PEERS];
+const DRAINS: readonly Variant[] = ['service', 'work', ...PEERS];
+const BATCHES: readonly Variant[] = [...PIPELINES, ...PEERS];
+
+/** As many calls as their pools have connections by default: more only wait for one. */
+const POOLED: Cell['callersOf'] = { graphile: 10, 'pg-boss': 10, 'skip-locked': 10 };
+/** What the documentation of graphile-worker measures with. */
+const WORKING: Cell['callersOf'] = { ...POOLED, graphile: 24 };
 
 export const cells: readonly Cell[] = [
   { name: 'enqueue-1', load: 'enqueue', batch: 1, callers: 1, variants: GROUPING },
   { name: 'enqueue-16', load: 'enqueue', batch: 1, callers: 16, variants: GROUPING },
-  { name: 'enqueue-64', load: 'enqueue', batch: 1, callers: 64, variants: GROUPING },
+  { name: 'enqueue-64', load: 'enqueue', batch: 1, callers: 64, callersOf: POOLED, variants: UNARY },
   { name: 'enqueue-256', load: 'enqueue', batch: 1, callers: 256, variants: GROUPING },
-  { name: 'enqueue-batch', load: 'enqueue', batch: 100, callers: 4, variants: PIPELINES },
+  { name: 'enqueue-batch', load: 'enqueue', batch: 100, callers: 4, variants: BATCHES },
   { name: 'claim-ack-1', load: 'claim-settle', batch: 1, callers: 1, variants: GROUPING, backlogPerSecond: 600 },
   { name: 'claim-ack-16', load: 'claim-settle', batch: 1, callers: 16, variants: GROUPING, backlogPerSecond: 3_000 },
-  { name: 'claim-ack-64', load: 'claim-settle', batch: 1, callers: 64, variants: GROUPING, backlogPerSecond: 5_000 },
+  { name: 'claim-ack-64', load: 'claim-settle', batch: 1, callers: 64, callersOf: WORKING, variants: UNARY, backlogPerSecond: 5_000 },
   { name: 'claim-settle-batch', load: 'claim-settle', batch: 100, callers: 4, variants: PIPELINES, backlogPerSecond: 15_000 },
+  { name: 'drain', load: 'claim-settle', batch: 100, callers: 4, variants: DRAINS, backlogPerSecond: 15_000 },
   { name: 'lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: GROUPING },
-  { name: 'lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: PIPELINES },
+  { name: 'lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: BATCHES },
   { name: 'bounded-lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: BOUNDED },
   { name: 'bounded-lifecycle-batch', load: 'lifecycle', batch: 100, callers: 4, variants: BOUNDED },
   { name: 'fair-enqueue-64', load: 'enqueue', batch: 1, callers: 64, variants: FAIR },
@@ -68,22 +97,6 @@ export const cells: readonly Cell[] = [
   { name: 'claim-queues-1', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 1 },
   { name: 'claim-queues-10', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 8_000, queues: 10 },
   { name: 'claim-queues-1000', load: 'claim-settle', batch: 10, callers: 8, variants: ['service'], backlogPerSecond: 4_000, queues: 1_000 },
-  { name: 'start-latency-idle', load: 'probe', batch: 1, callers: 1, variants: ['service'] },
+  { name: 'start-latency-idle', load: 'probe', batch: 1, callers: 1, variants: ['service', 'graphile', 'pg-boss'] },
   { name: 'start-latency-loaded', load: 'probe', batch: 1, callers: 1, variants: ['service'], besideCallers: 16 },
-];
-
-/** What the figures are held against: `wanted` at least, `aim` at best. */
-export interface Reach {
-  readonly cell: string;
-  readonly of: Variant;
-  readonly against: Variant;
-  readonly wanted: number;
-  readonly aim: number;
-}
-
-export const reaches: readonly Reach[] = [
-  { cell: 'enqueue-64', of: 'service', against: 'ungrouped', wanted: 1.8, aim: 3 },
-  { cell: 'claim-ack-64', of: 'service', against: 'ungrouped', wanted: 2.5, aim: 4 },
-  { cell: 'lifecycle-batch', of: 'service', against: 'raw-1', wanted: 0.6, aim: 0.9 },
-  { cell: 'lifecycle-batch', of: 'service', against: 'raw-2', wanted: 0.6, aim: 0.9 },
 ];

@@ -1,11 +1,12 @@
 /** How fast what is committed reaches those who follow it, and at what cost. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { BenchProcess } from './bench-process.ts';
+import postgres from 'postgres';
+import { BenchProcess, ownProgram } from './bench-process.ts';
 import { NO_KEYS } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
-import { mark, type Task, turnTimesMs } from './messages.ts';
+import { mark, type Task } from './messages.ts';
 import type { Stage } from './stage.ts';
-import { type Delivered, delivered } from './subscriber-messages.ts';
+import { type Arrival, arrivals, type Delivered, delivered } from './subscriber-messages.ts';
 import { quantile } from './statistics.ts';
 
 export interface DeliverCell {
@@ -41,7 +42,7 @@ export interface DeliverMeasured {
   /** Of the events that were committed meanwhile, what the slowest subscriber was told. NaN where nobody is to be told. */
   readonly keptUp: number;
   readonly eventsPerMessage: number;
-  /** From the begin of the statement that committed it, by the database's clock, until a subscriber had it. */
+  /** From the commit of each event, by the database's clock, until a subscriber had it. */
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   /** In shares of a core. */
   readonly cpu: { readonly service: number; readonly subscribers: number; readonly load: number; readonly postgres: number };
@@ -74,8 +75,9 @@ export async function measureDelivery(wish: DeliverWish): Promise<DeliverMeasure
     return process;
   };
   try {
-    const other = cell.on === 'same' ? null : await start('other replica', 'service', { args: [stage.databaseOf('service'), 'service'] });
-    const subscriber = cell.subscribers === 0 ? null : await start('subscribers', 'subscriber');
+    const other =
+      cell.on === 'same' ? null : await start('other replica', ownProgram('service'), { args: [stage.databaseOf('service'), 'service'] });
+    const subscriber = cell.subscribers === 0 ? null : await start('subscribers', ownProgram('subscriber'));
     const queue = `deliver-${cell.name}-${wish.round}`;
     const scope = { everything: null, 'busy queue': queue, 'quiet queue': `${queue}-quiet` }[cell.scope];
     const subscription = { target: other?.address ?? address, subscribers: cell.subscribers, queue: scope, latency: alone !== null };
@@ -125,7 +127,8 @@ async function underLoad({ stage, cell, round, seconds, signal }: DeliverWish, p
     const jobs = after.jobs - before.jobs;
     const events = after.told.events - before.told.events;
     const share = (of: keyof typeof before.cpu) => (after.cpu[of] - before.cpu[of]) / took;
-    const latencies = subscriber === null ? [] : turnTimesMs.parse(await subscriber.ask({ kind: 'leave' })).toSorted((a, b) => a - b);
+    const arrived = subscriber === null ? [] : arrivals.parse(await subscriber.ask({ kind: 'leave' }));
+    const latencies = (await latenciesMs(stage.databaseOf('service'), arrived)).toSorted((a, b) => a - b);
     return {
       cell: cell.name,
       round,
@@ -138,6 +141,24 @@ async function underLoad({ stage, cell, round, seconds, signal }: DeliverWish, p
     };
   } finally {
     await Promise.allSettled(clients.map((client) => client.ask({ kind: 'stop' })));
+  }
+}
+
+/** One for each event: the row of the journal that tells it was written by the transaction whose commit is meant. */
+async function latenciesMs(database: string, arrived: readonly Arrival[]): Promise<number[]> {
+  if (arrived.length === 0) return [];
+  const sql = postgres(database, { max: 1 });
+  try {
+    const rows = await sql<{ at: string; committedAtMs: number }[]>`
+      select (extract(epoch from at) * 1000000)::bigint::text as at,
+             extract(epoch from pg_xact_commit_timestamp(xmin))::float8 * 1000 as "committedAtMs" from stint.journal`;
+    const committedAtMs = new Map(rows.map((row) => [row.at, row.committedAtMs]));
+    return arrived.flatMap(({ atMicros, cameAtMs, events }) => {
+      const took = cameAtMs - (committedAtMs.get(atMicros) ?? Number.NaN);
+      return Array.from({ length: events }, () => took);
+    });
+  } finally {
+    await sql.end();
   }
 }
 

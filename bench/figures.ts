@@ -1,5 +1,6 @@
-import { type Cell, type Reach, reaches, type Variant } from './cells.ts';
+import type { Cell, Variant } from './cells.ts';
 import type { Measured } from './measure.ts';
+import { isTime, type Reach, reaches } from './reaches.ts';
 import { type Spread, spreadOf } from './statistics.ts';
 
 /** A measurement and where it belongs. */
@@ -28,8 +29,8 @@ export interface Figures {
 /** How a reach was met: the ratio within each round, so that what disturbs a round disturbs both sides. */
 export interface Outcome extends Reach {
   readonly ratio: Spread;
-  /** The same of jobs for each CPU second that is spent behind the clients: clients take none of it. */
-  readonly ratioByCpu: Spread;
+  /** The same of jobs for each CPU second that is spent behind the clients: clients take none of it. Null for a time. */
+  readonly ratioByCpu: Spread | null;
   readonly verdict: 'missed' | 'reached' | 'aim reached';
 }
 
@@ -64,12 +65,21 @@ function overRounds(group: readonly Entry[]): Omit<Figures, 'cell' | 'variant'> 
 /** Of the reaches whose cells were measured. */
 export function outcomesOf(entries: readonly Entry[]): readonly Outcome[] {
   return reaches.flatMap((reach) => {
-    const ratio = ratios(entries, reach, ({ jobsPerSecond }) => jobsPerSecond);
+    const ratio = ratios(entries, reach, (measured) => figureOf(reach, measured));
     if (ratio.length === 0) return [];
     const spread = spreadOf(ratio);
-    const verdict = spread.median >= reach.aim ? 'aim reached' : spread.median >= reach.wanted ? 'reached' : 'missed';
-    return [{ ...reach, ratio: spread, ratioByCpu: spreadOf(ratios(entries, reach, jobsPerCpuSecond)), verdict }];
+    const ratioByCpu = isTime(reach) ? null : spreadOf(ratios(entries, reach, jobsPerCpuSecond));
+    return [{ ...reach, ratio: spread, ratioByCpu, verdict: verdictOf(reach, spread.median) }];
   });
+}
+
+function figureOf({ figure }: Reach, { jobsPerSecond, turnMs }: Measured): number {
+  return figure === 'rate' ? jobsPerSecond : turnMs[figure];
+}
+
+function verdictOf(reach: Reach, ratio: number): Outcome['verdict'] {
+  const reaches = (bound: number) => (isTime(reach) ? ratio <= bound : ratio >= bound);
+  return reaches(reach.aim) ? 'aim reached' : reaches(reach.wanted) ? 'reached' : 'missed';
 }
 
 /** One for each round that has both sides. */
@@ -82,7 +92,7 @@ function ratios(entries: readonly Entry[], { cell, of, against }: Reach, pick: (
   });
 }
 
-/** Of service and Postgres; the raw pipeline stands in for its service. */
+/** Of service and Postgres; the raw pipeline, or a peer, stands in for its service. */
 function jobsPerCpuSecond({ jobs, cpuSeconds: { client, server, postgres } }: Measured): number {
   return jobs / ((Number.isNaN(server) ? client : server) + postgres);
 }

@@ -1,33 +1,38 @@
 /** The inside of a load process: takes requests from the bench, one after the other, until the bench is gone. */
-import { LoadRun } from './load-run.ts';
-import { numbered, type Place, type Request } from './messages.ts';
-import { paced, type Route, turnOf } from './route.ts';
+import { type Fill, type Mark, numbered, type Request, type Task } from './messages.ts';
 
-export type RouteOf = (place: Place) => Promise<Route>;
+/** What a load process does when it is asked. */
+export interface Loader {
+  layIn(request: Fill): Promise<void>;
+  /** Settles when the load is on. */
+  start(task: Task): Promise<Running>;
+}
 
-/** Calls in flight while jobs are laid in; jobs of the same fairness keys would only wait for each other. */
-const fillersOf = ({ keys }: Place) => (keys.fairness === 0 ? 2 : 1);
+/** A load that is on. */
+export interface Running {
+  /** What is measured lies between the first mark and the second. */
+  mark(): Mark | Promise<Mark>;
+  /** The times of the turns that ended between the marks, in milliseconds. Throws what the load met. */
+  stop(): Promise<readonly number[]>;
+}
 
-export function serveLoads(routeOf: RouteOf): void {
-  let running: { readonly route: Route; readonly run: LoadRun } | null = null;
+export function serveLoads(loader: Loader): void {
+  let running: Running | null = null;
 
   const answer = async (request: Request): Promise<unknown> => {
     switch (request.kind) {
       case 'fill':
-        return fill(routeOf, request);
-      case 'start': {
-        const { load, batch, callers, everyMs = 0 } = request.task;
-        const route = await routeOf(request.task);
-        running = { route, run: new LoadRun(callers, paced(turnOf(load, route, batch), everyMs)) };
+        await loader.layIn(request);
         return null;
-      }
+      case 'start':
+        running = await loader.start(request.task);
+        return null;
       case 'mark':
-        return running?.run.mark();
+        return running?.mark();
       case 'stop': {
-        const times = await running?.run.stop();
-        await running?.route.close();
+        const stopped = running;
         running = null;
-        return times;
+        return stopped?.stop();
       }
     }
   };
@@ -47,15 +52,4 @@ export function serveLoads(routeOf: RouteOf): void {
 export function serveUntilAlone(beforeExit: () => Promise<void> = () => Promise.resolve()): void {
   process.on('SIGINT', () => undefined);
   process.once('disconnect', () => void beforeExit().finally(() => process.exit()));
-}
-
-async function fill(routeOf: RouteOf, request: Extract<Request, { kind: 'fill' }>): Promise<null> {
-  const route = await routeOf(request);
-  let left = request.calls;
-  const work = async () => {
-    for (; left > 0; left -= 1) await route.enqueue();
-  };
-  await Promise.all(Array.from({ length: fillersOf(request) }, work));
-  await route.close();
-  return null;
 }

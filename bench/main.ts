@@ -1,14 +1,16 @@
-// Speed and cost of the service, against the same without group commit and against its bare statements.
+// Speed and cost of the service, against the same without group commit, against its bare statements, and against other queues.
 //
-//   npm run bench [-- --quick | --help | …]
+//   npm run bench [-- --full | --quick | --help | …]
 import { writeFileSync } from 'node:fs';
+import { type Cast, gatherCast } from './cast.ts';
+import { chartOf } from './chart.ts';
 import { type DeliverMeasured, deliverTable, measureDelivery } from './deliver.ts';
 import { type Entry, figuresOf, outcomesOf } from './figures.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { Meter } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { setStage, type Stage } from './stage.ts';
-import { reachLines, tableOf } from './table.ts';
+import { reachTable, tableOf } from './table.ts';
 
 const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
@@ -28,19 +30,21 @@ try {
 async function bench(options: BenchOptions): Promise<void> {
   const machine = describeMachine();
   console.error(`bench: ${JSON.stringify(machine)}`);
-  const stage = await setStage(options);
+  const cast = gatherCast(options.cells);
+  for (const [variant, why] of Object.entries(cast.missing)) console.error(`bench: without "${variant}": ${why}`);
+  const stage = await setStage({ ...options, ...cast });
   const meter = new Meter(stage);
   const entries: Entry[] = [];
   const deliveries: DeliverMeasured[] = [];
   try {
     for (let round = 1; round <= options.rounds; round += 1) {
-      for await (const entry of measureRound(meter, round, options)) entries.push(entry);
+      for await (const entry of measureRound(meter, round, { ...options, cells: cast.cells })) entries.push(entry);
       for await (const measured of deliverRound(stage, round, options)) deliveries.push(measured);
     }
   } finally {
     await stage.stop();
   }
-  report({ entries, deliveries }, { ...machine, postgres: stage.postgresVersion }, options);
+  report({ entries, deliveries, cast }, { ...machine, postgres: stage.postgresVersion, settings: stage.settings }, options);
 }
 
 /** Each round begins elsewhere, so that no cell always follows the same one, and no variant always comes first. */
@@ -49,7 +53,8 @@ async function* measureRound(meter: Meter, round: number, { cells, seconds, roun
     for (const variant of rotated(cell.variants, round)) {
       const measured = await meter.measure({ cell, variant, seconds, signal: interrupted.signal });
       const { jobsPerSecond, turnMs } = measured;
-      console.error(`${round}/${rounds} ${cell.name} ${variant}: ${Math.round(jobsPerSecond)} jobs/s, p50 ${turnMs.p50.toFixed(2)} ms`);
+      const p50 = Number.isNaN(turnMs.p50) ? '' : `, p50 ${turnMs.p50.toFixed(2)} ms`;
+      console.error(`${round}/${rounds} ${cell.name} ${variant}: ${Math.round(jobsPerSecond)} jobs/s${p50}`);
       yield { cell: cell.name, variant, round, measured };
     }
   }
@@ -85,17 +90,27 @@ function rotated<Item>(items: readonly Item[], by: number): readonly Item[] {
   return [...items.slice(from), ...items.slice(0, from)];
 }
 
+interface Found {
+  readonly entries: readonly Entry[];
+  readonly deliveries: readonly DeliverMeasured[];
+  readonly cast: Cast;
+}
+
+type Ground = Machine & { readonly postgres: string; readonly settings: Stage['settings'] };
+
 /** The tables are for people, the last line for programs. */
 function report(
-  { entries, deliveries }: { readonly entries: readonly Entry[]; readonly deliveries: readonly DeliverMeasured[] },
-  machine: Machine & { readonly postgres: string },
-  { jsonFile, rounds, seconds }: BenchOptions,
+  { entries, deliveries, cast: { peers, missing } }: Found,
+  machine: Ground,
+  { jsonFile, chartFile, rounds, seconds, clients }: BenchOptions,
 ): void {
   const figures = figuresOf(entries);
   const outcomes = outcomesOf(entries);
-  const summary = { machine, rounds, seconds, figures, outcomes, deliveries };
-  if (figures.length > 0) console.log(`${tableOf(figures)}\n\n${reachLines(outcomes)}\n`);
+  const measuredAt = new Date().toISOString();
+  const summary = { measuredAt, machine, peers, missing, rounds, seconds, clients, figures, outcomes, deliveries };
+  if (figures.length > 0) console.log(`${tableOf(figures)}\n\n${reachTable(outcomes)}\n`);
   if (deliveries.length > 0) console.log(`${deliverTable(deliveries)}\n`);
   if (jsonFile !== null) writeFileSync(jsonFile, `${JSON.stringify({ ...summary, entries }, null, 2)}\n`);
+  if (chartFile !== null) writeFileSync(chartFile, chartOf(outcomes));
   console.log(JSON.stringify(summary));
 }

@@ -3,7 +3,7 @@ import type { BenchProcess } from './bench-process.ts';
 import { credentials } from '@grpc/grpc-js';
 import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
 import { call } from '../examples/call.ts';
-import { type Cell, keysOf, NO_KEYS, serviceOf, type Variant } from './cells.ts';
+import { callersOf, type Cell, isPeer, keysOf, NO_KEYS, serviceOf, type Variant } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
 import type { Stage } from './stage.ts';
@@ -16,7 +16,7 @@ export interface Measured {
   readonly jobsPerSecond: number;
   /** Of a turn: all calls that one job or batch takes; of a probe, from enqueue to start. */
   readonly turnMs: { readonly p50: number; readonly p95: number; readonly p99: number };
-  /** CPU seconds; NaN on a system that does not tell. The raw pipeline is client and server in one: `client`. */
+  /** CPU seconds; NaN on a system that does not tell. The raw pipeline, or a peer, is client and server in one: `client`. */
   readonly cpuSeconds: { readonly client: number; readonly server: number; readonly postgres: number };
   /** CPU of the busiest load process, as a share of one core: near 1 it is the client that limits. */
   readonly busiestClient: number;
@@ -75,10 +75,10 @@ export class Meter {
   async #try({ cell, variant, seconds, signal }: Wish, backlogPerSecond: number): Promise<Measured | null> {
     const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, WARM_UP_SHARE * seconds);
     const queue = `bench-${(this.#queues += 1)}`;
-    const { pipeline } = this.#stage;
     const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
-    if (calls > 0)
-      await pipeline.ask({
+    // A peer begins anew by it.
+    if (calls > 0 || isPeer(variant))
+      await this.#fillerOf(variant).ask({
         kind: 'fill',
         target: this.#stage.databaseOf(variant),
         queue,
@@ -106,23 +106,36 @@ export class Meter {
     }
   }
 
-  #assign({ load, batch, callers, queues }: Cell, variant: Variant, queue: string): readonly Assignment[] {
-    const { services, pipeline, probe, clients, databaseOf } = this.#stage;
-    if (serviceOf(variant) === null) {
-      const connections = variant === 'raw-1' ? 1 : 2;
-      return [
-        { process: pipeline, task: { load, target: databaseOf(variant), queue, queues, batch, keys: NO_KEYS, callers: connections } },
-      ];
-    }
-    const target = services[serviceOf(variant) ?? 'service'].address;
-    return spreadOver(load === 'probe' ? [probe] : clients, callers, (some) => ({
+  #fillerOf(variant: Variant): BenchProcess {
+    const { pipeline, peers } = this.#stage;
+    const [peer] = isPeer(variant) ? peers[variant] : [];
+    return peer ?? pipeline;
+  }
+
+  /** Latency is measured by one process, whose clock tells both ends of it. */
+  #loadersOf({ load }: Cell, variant: Variant): readonly BenchProcess[] {
+    const { pipeline, probe, clients, peers, cheap } = this.#stage;
+    if (isPeer(variant)) return load === 'probe' ? peers[variant].slice(0, 1) : peers[variant];
+    if (serviceOf(variant) === null) return [pipeline];
+    if (variant === 'cheap') return cheap === null ? [] : [cheap];
+    return load === 'probe' ? [probe] : clients;
+  }
+
+  #assign(cell: Cell, variant: Variant, queue: string): readonly Assignment[] {
+    const { load, batch, queues } = cell;
+    const { services, databaseOf } = this.#stage;
+    const service = serviceOf(variant);
+    const target = service === null ? databaseOf(variant) : services[service].address;
+    const keys = keysOf(variant);
+    return spreadOver(this.#loadersOf(cell, variant), callersOf(cell, variant), (callers) => ({
       load,
       target,
       queue,
       queues,
       batch,
-      keys: keysOf(variant),
-      callers: some,
+      keys,
+      callers,
+      through: variant === 'work' ? 'work' : 'claim',
     }));
   }
 

@@ -12,6 +12,8 @@ const place = {
   queues: z.int().optional(),
   /** Jobs of one call. */
   batch: z.int(),
+  /** How workers come by jobs. Default: by `Claim`. */
+  through: z.enum(['claim', 'work']).optional(),
   /** Keys of each kind that the jobs have in turn; 0: they have none. */
   keys: z.object({ fairness: z.int(), concurrency: z.int() }),
 };
@@ -28,9 +30,12 @@ const task = z.object({
 });
 export type Task = z.infer<typeof task>;
 
+const fill = z.object({ kind: z.literal('fill'), ...place, calls: z.int() });
+export type Fill = z.infer<typeof fill>;
+
 export const request = z.discriminatedUnion('kind', [
-  /** Lays in so many calls' worth of jobs. */
-  z.object({ kind: z.literal('fill'), ...place, calls: z.int() }),
+  /** Lays in so many calls' worth of jobs. A peer first begins anew: what former measurements left is gone. */
+  fill,
   /** The callers begin; each takes one turn after the other. */
   z.object({ kind: z.literal('start'), task }),
   /** How far they are. What is measured lies between the first mark and the second. */

@@ -7,7 +7,7 @@ const subscription = z.object({
   subscribers: z.int(),
   /** Null: everything of the namespace. */
   queue: z.string().nullable(),
-  /** Keep how long after its statement began each event came; decodes what comes, which costs about what it costs to serve it. */
+  /** Keep when each event came; decodes what comes, which costs about what it costs to serve it. */
   latency: z.boolean(),
 });
 export type Subscription = z.infer<typeof subscription>;
@@ -16,10 +16,14 @@ export const subscriberRequest = z.discriminatedUnion('kind', [
   /** Answers when each subscriber has its first message: from then on it is told of everything. */
   z.object({ kind: z.literal('subscribe'), subscription }),
   z.object({ kind: z.literal('count') }),
-  /** Answers the latencies between the two counts, in milliseconds. */
+  /** Answers the arrivals between the two counts. */
   z.object({ kind: z.literal('leave') }),
 ]);
 export type SubscriberRequest = z.infer<typeof subscriberRequest>;
+
+/** Events of one commit in one message: so many, which happened at `atMicros` by the database's clock, came at `cameAtMs`. */
+export const arrivals = z.array(z.object({ atMicros: z.string(), cameAtMs: z.number(), events: z.int() }));
+export type Arrival = z.infer<typeof arrivals>[number];
 
 export const numberedForSubscriber = z.object({ id: z.int(), request: subscriberRequest });
 

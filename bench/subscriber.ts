@@ -2,12 +2,12 @@
 import { Client, type ClientReadableStream, credentials } from '@grpc/grpc-js';
 import { EventServiceService, SubscribeRequest, SubscribeResponse } from '../gen/stint/v1/event_service.ts';
 import { serveUntilAlone } from './load-process.ts';
-import { type Delivered, numberedForSubscriber, type SubscriberRequest, type Subscription } from './subscriber-messages.ts';
+import { type Arrival, type Delivered, numberedForSubscriber, type SubscriberRequest, type Subscription } from './subscriber-messages.ts';
 
 /** Subscribers of one connection. */
 const A_CONNECTION = 100;
 /** More than any measurement brings. */
-const MAX_LATENCIES = 1_000_000;
+const MAX_ARRIVALS = 1_000_000;
 const EVENTS_FIELD = (1 << 3) | 2;
 
 interface Counts {
@@ -15,8 +15,8 @@ interface Counts {
   messages: number;
   bytes: number;
   readonly perSubscriber: number[];
-  readonly latenciesMs: number[];
-  /** How many latencies were known at each count. */
+  readonly arrivals: Arrival[];
+  /** How many arrivals were known at each count. */
   readonly marks: number[];
 }
 
@@ -56,11 +56,15 @@ function note(counts: Counts, subscriber: number, bytes: Buffer, latency: boolea
   counts.messages += 1;
   counts.bytes += bytes.length;
   counts.perSubscriber[subscriber] = (counts.perSubscriber[subscriber] ?? 0) + events;
-  if (!latency || counts.latenciesMs.length > MAX_LATENCIES) return;
-  const nowMs = performance.timeOrigin + performance.now();
+  if (!latency || counts.arrivals.length > MAX_ARRIVALS) return;
+  const cameAtMs = performance.timeOrigin + performance.now();
+  const eventsAt = new Map<string, number>();
   for (const { occurredAt } of SubscribeResponse.decode(bytes).events) {
-    if (occurredAt !== undefined) counts.latenciesMs.push(nowMs - (Number(occurredAt.seconds) * 1_000 + occurredAt.nanos / 1e6));
+    if (occurredAt === undefined) continue;
+    const atMicros = String(occurredAt.seconds * 1_000_000n + BigInt(Math.round(occurredAt.nanos / 1_000)));
+    eventsAt.set(atMicros, (eventsAt.get(atMicros) ?? 0) + 1);
   }
+  for (const [atMicros, events] of eventsAt) counts.arrivals.push({ atMicros, cameAtMs, events });
 }
 
 async function subscribe({ target, subscribers, queue, latency }: Subscription): Promise<Running> {
@@ -71,7 +75,7 @@ async function subscribe({ target, subscribers, queue, latency }: Subscription):
     { length: Math.ceil(subscribers / A_CONNECTION) },
     () => new Client(target, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 }),
   );
-  const counts: Counts = { events: 0, messages: 0, bytes: 0, perSubscriber: [], latenciesMs: [], marks: [] };
+  const counts: Counts = { events: 0, messages: 0, bytes: 0, perSubscriber: [], arrivals: [], marks: [] };
   const streams: ClientReadableStream<Buffer>[] = [];
   const firsts = Array.from({ length: subscribers }, (_, subscriber) => {
     const client = clients[subscriber % clients.length];
@@ -96,8 +100,8 @@ async function answer(request: SubscriberRequest): Promise<unknown> {
       return null;
     case 'count': {
       if (running === null) throw new Error('nobody subscribes');
-      const { events, messages, bytes, perSubscriber, latenciesMs, marks } = running.counts;
-      marks.push(latenciesMs.length);
+      const { events, messages, bytes, perSubscriber, arrivals, marks } = running.counts;
+      marks.push(arrivals.length);
       return { atMs: performance.now(), events, messages, bytes, fewest: Math.min(...perSubscriber) } satisfies Delivered;
     }
     case 'leave': {
@@ -105,7 +109,7 @@ async function answer(request: SubscriberRequest): Promise<unknown> {
       running = null;
       left?.streams.forEach((stream) => stream.cancel());
       left?.clients.forEach((client) => client.close());
-      return left?.counts.latenciesMs.slice(...left.counts.marks);
+      return left?.counts.arrivals.slice(...left.counts.marks);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Figures, Outcome } from './figures.ts';
+import { isTime } from './reaches.ts';
 import type { Spread } from './statistics.ts';
 
 /** A load process above this share of a core may be what limits: such a rate is marked. */
@@ -19,7 +20,7 @@ const COLUMNS = [
   'jobs/write',
 ];
 
-/** Medians over the rounds; the middle columns are CPU seconds for 1,000 jobs. */
+/** Medians over the rounds; the middle columns are CPU seconds for 1,000 jobs. Markdown that can be read as it is. */
 export function tableOf(figures: readonly Figures[]): string {
   const rows = figures.map(
     ({ cell, variant, jobsPerSecond, turnMs, cpuPer1000, jobsPerServerCpuSecond, walBytesPerJob, jobsPerWrite, busiestClient }) => [
@@ -37,20 +38,38 @@ export function tableOf(figures: readonly Figures[]): string {
       fixed(jobsPerWrite.median, 1),
     ],
   );
-  const widths = COLUMNS.map((title, column) => Math.max(...[title, ...rows.map((row) => row[column] ?? '')].map(({ length }) => length)));
-  const line = (cells: readonly string[]) =>
-    cells.map((text, column) => (column < 2 ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0))).join('  ');
   const busy = figures.some(({ busiestClient }) => busiestClient.median > BUSY_CLIENT);
-  const notes = busy ? ['* a client was at its limit: the service could do more'] : [];
-  return [line(COLUMNS), ...rows.map(line), ...notes].join('\n');
+  return markdown(COLUMNS, rows) + (busy ? '\n\n* a load process was at its limit: what it loads could do more' : '');
 }
 
-export function reachLines(outcomes: readonly Outcome[]): string {
-  const lines = outcomes.map(({ cell, of, against, ratio, ratioByCpu, wanted, aim, verdict }) => {
-    const figures = `${range(ratio, 2)}, by CPU of service and Postgres ${range(ratioByCpu, 2)}`;
-    return `${cell}: ${of} / ${against} = ${figures}; wanted ${wanted}, aim ${aim}: ${verdict}`;
+const REACH_COLUMNS = ['', 'ratio (min–max)', 'by CPU of service and Postgres', 'wanted', 'aim', ''];
+
+/** Medians over the rounds of what was held against something. */
+export function reachTable(outcomes: readonly Outcome[]): string {
+  const rows = outcomes.map((outcome) => {
+    const { ratio, ratioByCpu, wanted, aim, verdict } = outcome;
+    const bound = isTime(outcome) ? '≤' : '≥';
+    return [
+      titleOf(outcome),
+      range(ratio, 2),
+      ratioByCpu === null ? '-' : range(ratioByCpu, 2),
+      `${bound} ${wanted}`,
+      `${bound} ${aim}`,
+      verdict,
+    ];
   });
-  return lines.join('\n');
+  return markdown(REACH_COLUMNS, rows);
+}
+
+/** What is held against what. */
+export function titleOf({ cell, of, against, figure }: Pick<Outcome, 'cell' | 'of' | 'against' | 'figure'>): string {
+  return `${cell}${figure === 'rate' ? '' : ` ${figure}`}: ${of} / ${against}`;
+}
+
+function markdown(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = titles.map((title, column) => Math.max(3, title.length, ...rows.map((row) => (row[column] ?? '').length)));
+  const line = (cells: readonly string[]) => `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  return [line(titles), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 function range({ median, min, max }: Spread, digits: number): string {

@@ -13,7 +13,7 @@ const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfi
 function filesBelow(folder, pattern) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && pattern.test(entry.name))
+    .filter((entry) => entry.isFile() && pattern.test(entry.name) && !relative(folder, entry.parentPath).includes('node_modules'))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
 }

@@ -1,11 +1,13 @@
 // Installs what is missing, and does nothing, quickly, when nothing is: `npm start` and its like run it first.
-// `--tools` (also implied by `npm run check`) installs the checkers too, which have a package of their own in tools/.
+// `--tools` (also implied by `npm run check`) installs the checkers too, which have a package of their own in tools/;
+// `--peers` what the bench measures beside the service, which has one in bench/peers/.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const toolsFolder = join(root, 'tools');
+const peersFolder = join(root, 'bench/peers');
 
 /** Nothing of ours depends on an install script, and newer npm versions do not run them anyway. */
 const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -22,9 +24,9 @@ function readJson(...path) {
 const installedIn = (folder) => readJson(folder, 'node_modules/.package-lock.json')?.packages ?? null;
 
 /** The same versions as the lock says; a package for another platform may be missing. */
-function matchesLock() {
-  const locked = readJson(root, 'package-lock.json')?.packages ?? {};
-  const installed = installedIn(root);
+function matchesLock(folder) {
+  const locked = readJson(folder, 'package-lock.json')?.packages ?? {};
+  const installed = installedIn(folder);
   if (installed === null) return false;
   return Object.entries(locked).every(([path, entry]) => {
     if (path === '' || entry.link === true) return true;
@@ -49,6 +51,7 @@ function npm(args, cwd) {
 }
 
 // Development packages are wanted even where NODE_ENV says production: the compiler is one of them.
-if (!matchesLock()) npm(['ci', '--include=dev', '--include=optional'], root);
+if (!matchesLock(root)) npm(['ci', '--include=dev', '--include=optional'], root);
 const withTools = process.argv.includes('--tools') || process.env.npm_lifecycle_event === 'precheck';
 if (withTools && !matchesPins()) npm(['install', '--no-package-lock', '--include=optional'], toolsFolder);
+if (process.argv.includes('--peers') && !matchesLock(peersFolder)) npm(['ci', '--include=optional'], peersFolder);

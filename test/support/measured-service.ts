@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { nodeFlags } from '../../bench/node-flags.ts';
 
 /** Objects of the service that are reachable, by kind. */
 export interface Objects {
@@ -44,7 +45,7 @@ const script = join(import.meta.dirname, '../leaks/measured-service-in-child.ts'
 
 /** Serves the database on a free port of the loopback. Throws when the process ends without having served. */
 export async function startMeasuredService(databaseUrl: string): Promise<MeasuredService> {
-  const child = spawn(process.execPath, ['--expose-gc', '--no-warnings', '--import', tsx, script, databaseUrl], {
+  const child = spawn(process.execPath, ['--expose-gc', ...nodeFlags(), '--no-warnings', '--import', tsx, script, databaseUrl], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const answers = new Answers(child);

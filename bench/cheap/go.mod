@@ -1,0 +1,3 @@
+module example.com/stint/bench/cheap
+
+go 1.25.0
