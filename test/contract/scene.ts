@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, inject } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, inject } from 'vitest';
 import type { Event } from '../../gen/stint/v1/event.ts';
 import type { Job, JobSpec } from '../../gen/stint/v1/job.ts';
 import type { ClaimRequest } from '../../gen/stint/v1/worker_service.ts';
 import { startService } from '../support/service.ts';
+import { reasonToLeaveOut } from './claim-only.ts';
+import { overWork } from './over-work.ts';
 import { connect, fromNow, held, type Held, seconds, type Stint } from './stint.ts';
 
 const ALL_ANSWER_LIMIT_MS = 20_000;
@@ -97,7 +99,7 @@ export class Scene {
 
 /**
  * The service under test for the calling file: what the set-up found or started (see STINT_ADDRESS and STINT_REPLICAS there),
- * else one that is started for it. Returns what makes a scene.
+ * else one that is started for it; its workers talk over `Work` where STINT_WORK says so. Returns what makes a scene.
  */
 export function useService(): () => Scene {
   let stint: Stint | undefined;
@@ -107,8 +109,14 @@ export function useService(): () => Scene {
     const given = inject('stintAddress');
     const service = given === '' ? await startService() : { address: given, stop };
     ({ stop } = service);
-    stint = connect(service.address);
+    const calls = connect(service.address);
+    stint = inject('stintOverWork') ? overWork(calls) : calls;
     await untilEachAnswers(stint, service.address.split(','));
+  });
+
+  beforeEach(({ task, skip }) => {
+    const reason = inject('stintOverWork') ? reasonToLeaveOut({ name: task.name, path: task.file.filepath }) : null;
+    if (reason !== null) skip(reason);
   });
 
   afterAll(async () => {

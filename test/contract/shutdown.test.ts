@@ -6,6 +6,7 @@ import { ClaimDecision } from '../../gen/stint/v1/worker_service.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { Scene } from './scene.ts';
 import { codeOf, collect, connect, refusal, seconds, uuidV7 } from './stint.ts';
+import { openWork } from './work-stream.ts';
 
 const isGiven = (process.env['STINT_ADDRESS'] ?? '') !== '';
 
@@ -90,6 +91,22 @@ describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS:
     expect(await parked).toEqual({ jobs: [], decision: ClaimDecision.EMPTY });
     const { jobId } = await enqueue();
     expect(await claimOne()).toMatchObject({ jobId, job: { attempt: 1 } });
+  });
+
+  it('tells a worker to open its stream elsewhere, and leaves it what it holds', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, enqueue, job } = scene;
+    const { stream } = await openWork(new Scene(leaving), { namespace });
+    const { jobId } = await enqueue();
+    const held = await stream.assignedOne();
+    await stop();
+    expect((await stream.next('reconnect')).reconnect.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+    await stream.ended();
+    const again = await openWork(scene);
+    expect((await again.stream.heartbeat(held)).map(({ result }) => result?.$case)).toEqual(['renewed']);
+    await again.stream.ack(held);
+    await again.stream.finish();
+    expect((await job(jobId)).state).toBe(JobState.SUCCEEDED);
   });
 
   it('answers each call after its commit, or fails it with UNAVAILABLE', async () => {

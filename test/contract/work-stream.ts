@@ -35,15 +35,20 @@ export class WorkStream {
     this.say({ $case: 'credits', credits });
   }
 
-  /** The first message of this kind that was not read yet; those of other kinds are left for whoever asks for them. */
-  async next<Wanted extends Kind>(kind: Wanted): Promise<Extract<Said, { readonly $case: Wanted }>> {
+  /** The first message of this kind that was not read yet, and is the one meant; others are left for whoever asks for them. */
+  async next<Wanted extends Kind>(kind: Wanted, isIt = (_said: Extract<Said, { readonly $case: Wanted }>): boolean => true) {
     for (;;) {
-      const index = this.#unread.findIndex(({ $case }) => $case === kind);
+      const index = this.#unread.findIndex((said) => isOf(said, kind) && isIt(said));
       const [found] = index < 0 ? [] : this.#unread.splice(index, 1);
       if (found !== undefined && isOf(found, kind)) return found;
       if (this.#end !== null) throw this.#end.error ?? new Error(`the stream has ended without ${kind}`);
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
+  }
+
+  /** Resolves once a message of this kind has come, or none can any more. Takes nothing. */
+  async came(kind: Kind): Promise<void> {
+    while (this.#end === null && !this.unread.includes(kind)) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
 
   /** Kinds that came and were not read. */
@@ -64,9 +69,7 @@ export class WorkStream {
 
   async settle(id: string, settlements: readonly Parameters<typeof Settlement.fromPartial>[0][]): Promise<readonly SettleResult[]> {
     this.say({ $case: 'settle', settle: { id, settlements: settlements.map((one) => ({ ...one })) } });
-    const { settled } = await this.next('settled');
-    if (settled.id !== id) throw new Error(`${settled.id} was answered, and not ${id}`);
-    return settled.results;
+    return (await this.next('settled', ({ settled }) => settled.id === id)).settled.results;
   }
 
   async ack(...jobs: readonly Held[]): Promise<readonly SettleResult[]> {
@@ -81,15 +84,23 @@ export class WorkStream {
     return (await this.next('heartbeat')).heartbeat.results;
   }
 
+  sayNoMore(): void {
+    this.#stream.end();
+  }
+
   /** Says no more, and waits until the service has ended the stream: rejects where that is not with OK. */
   async finish(): Promise<void> {
-    this.#stream.end();
+    this.sayNoMore();
     await this.ended();
   }
 
   async ended(): Promise<void> {
     while (this.#end === null) await new Promise<void>((resolve) => this.#waiting.add(resolve));
     if (this.#end.error !== null) throw this.#end.error;
+  }
+
+  get isOver(): boolean {
+    return this.#end !== null;
   }
 
   cancel(): void {

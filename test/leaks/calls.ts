@@ -59,6 +59,8 @@ export interface WireCall {
   frame(ground: Ground): Buffer;
   /** True for a call that waits until something happens, or for a time: a timer of the service tells that it does. */
   readonly parks: boolean;
+  /** True for a call whose client may say more: its request does not end it. */
+  readonly staysOpen?: boolean;
 }
 
 interface Codec<Partial, Request> {
@@ -140,6 +142,15 @@ const claimer = (ground: Ground) => ({
   requestId: own('claim', ground, KEY_BYTES),
 });
 
+/** Of a worker who goes without another word. */
+function session(open: (ground: Ground) => { queues: string[]; credits: number }, waits: boolean): WireCall {
+  const request = (ground: Ground) => {
+    const { namespace, workerId } = claimer(ground);
+    return { request: { $case: 'open' as const, open: { namespace, workerId, ...open(ground) } } };
+  };
+  return { ...of(WorkerServiceService.work, WorkRequest, request, waits), staysOpen: true };
+}
+
 const workerCalls = [
   of(WorkerServiceService.claim, ClaimRequest, (ground) => ({ ...claimer(ground), queues: [ground.queue], maxJobs: 2 })),
   of(WorkerServiceService.claim, ClaimRequest, (ground) => ({ ...claimer(ground), queues: ['nothing'], wait: MINUTE }), parks),
@@ -164,7 +175,8 @@ const workerCalls = [
   of(WorkerServiceService.settle, SettleRequest, ({ leaseToken }) => ({
     settlements: [{ leaseToken: leaseToken(), action: { $case: 'ack' as const, ack: { result: body() } } }],
   })),
-  of(WorkerServiceService.work, WorkRequest, () => ({})),
+  session((ground) => ({ queues: [ground.queue], credits: 2 }), false),
+  session((ground) => ({ queues: [own('nothing', ground, NAME_LENGTH)], credits: 2 }), parks),
 ];
 
 const eventCalls = [
@@ -214,5 +226,5 @@ const libraryCalls = [
   ofLibrary('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', LIST_SERVICES, () => '*'),
 ];
 
-/** Every RPC that is served, some in several shapes, and one each of those that are refused as not served yet. */
+/** Every RPC that is served, some in several shapes. */
 export const WIRE_CALLS: readonly WireCall[] = [...jobCalls, ...workerCalls, ...eventCalls, ...queueCalls, ...libraryCalls];

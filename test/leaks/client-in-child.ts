@@ -19,7 +19,7 @@ const ground: Ground = {
 async function main(): Promise<void> {
   const connection = await RawConnection.open(address);
   for (let time = 0; time < Number(times); time += 1) {
-    for (const call of WIRE_CALLS.filter(({ parks }) => parks)) connection.send(call.path, call.frame(ground)).resume();
+    for (const call of WIRE_CALLS.filter(({ parks }) => parks)) connection.send(call.path, call.frame(ground), call.staysOpen).resume();
   }
   await connection.heard();
   process.send?.('heard');

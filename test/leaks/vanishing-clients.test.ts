@@ -83,7 +83,9 @@ describe('a client with calls that wait', { timeout: LIMIT_MS }, () => {
     ['hangs up', (connection) => connection.hangUp()],
   ])('%s: they are over', async (_name, go) => {
     const connection = await RawConnection.open(service.address);
-    const streams = waiting.flatMap((call) => Array.from({ length: ofEach }, () => connection.send(call.path, call.frame(ground))));
+    const streams = waiting.flatMap((call) =>
+      Array.from({ length: ofEach }, () => connection.send(call.path, call.frame(ground), call.staysOpen)),
+    );
     await untilTheyWait(streams.length);
     await go(connection, streams);
     await settled(service, database, before);

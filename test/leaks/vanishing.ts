@@ -28,7 +28,7 @@ function begun(call: WireCall, stream: ClientHttp2Stream): Begun {
   return { call, stream, head: new Promise((resolve) => stream.once('response', () => resolve()).once('close', resolve)) };
 }
 
-const wholly: Way['begin'] = (connection, call, frame) => connection.send(call.path, frame);
+const wholly: Way['begin'] = (connection, call, frame) => connection.send(call.path, frame, call.staysOpen);
 
 /** The first half of the frame; the rest never comes. */
 const byHalf: Way['begin'] = (connection, call, frame) => {

@@ -14,6 +14,8 @@ declare module 'vitest' {
     postgresUrl: string;
     /** Of the service that the contract is held against, or of its replicas, divided by commas. Empty: each file starts its own. */
     stintAddress: string;
+    /** The workers of the contract talk over `Work`, as far as it goes. */
+    stintOverWork: boolean;
     /** For what a test process keeps from one file to the next; it goes with the run. */
     scratchFolder: string;
   }
@@ -21,8 +23,8 @@ declare module 'vitest' {
 
 /**
  * One real Postgres for the whole run, without durability: the tests that need that start their own. The contract's tests are
- * held against the service at STINT_ADDRESS, or against as many processes as STINT_REPLICAS says, where one is set. Returns
- * the teardown.
+ * held against the service at STINT_ADDRESS, or against as many processes as STINT_REPLICAS says, where one is set, and over
+ * `Work` where STINT_WORK is 1. Returns the teardown.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stint-test-'));
@@ -33,6 +35,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('postgresUrl', server.url);
   project.provide('scratchFolder', dataDir);
   project.provide('stintAddress', process.env['STINT_ADDRESS'] ?? replicas.map(({ address }) => address).join(','));
+  project.provide('stintOverWork', process.env['STINT_WORK'] === '1');
   return async () => {
     const codes = await Promise.all(replicas.map((replica) => replica.terminate()));
     await server.stop();

@@ -555,7 +555,7 @@ export interface WorkSettled {
   results: SettleResult[];
 }
 
-/** What became of leases. */
+/** What became of leases. Answers come in the order of the heartbeats. */
 export interface WorkHeartbeatResults {
   /** One per token of `held_tokens`, at its position. */
   results: HeartbeatResult[];

@@ -12,16 +12,14 @@ import type { LeaseLook, WorkedQueue } from '../ports/work.ts';
 import type { ClaimedJob, HeartbeatItem } from '../ports/repository.ts';
 import type { HeartbeatOutcome, SettleItem } from '../ports/leases.ts';
 import { Signal } from '../ports/signal.ts';
-import { StoreError } from '../ports/store-error.ts';
 import { firstOf } from '../wait.ts';
 import type { HeartbeatParts } from '../workers/hold.ts';
 import { type HeldIndex, type HeldJob, HeldJobs, isLost, isOver } from './held-jobs.ts';
 import { Keeper, type KeeperParts } from './keeper.ts';
 import { Outbox } from './outbox.ts';
+import { isPassing, RETRY_MS, settledOrRefused } from './store-outage.ts';
 import { leaseMsOf, type OpenWork, type WorkMessage, type WorkSession } from './work.ts';
 
-/** A claim that the database did not answer is made again after this. */
-const RETRY_MS = 1_000;
 /** Heartbeats of a lease's duration: a third of it is told as the interval. */
 const BEATS_OF_LEASE = 3;
 /** A lease that its worker does not list for so many intervals is given up. */
@@ -52,6 +50,7 @@ export class Session implements WorkSession {
   #claiming = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #draining = new Set<string>();
+  #beating: Promise<void> = Promise.resolve();
   #credits: number;
   #leaseMs: number;
 
@@ -100,11 +99,21 @@ export class Session implements WorkSession {
     else this.#roomy.fire();
   }
 
-  async settle(id: string, settlements: readonly Settlement[]): Promise<void> {
+  settle(id: string, settlements: readonly Settlement[]): Promise<void> {
+    return this.#tracked(this.#settle(id, settlements));
+  }
+
+  /** One after the other: what answers one does not name it. */
+  heartbeat(beats: readonly Beat[]): Promise<void> {
+    this.#beating = this.#beating.then(() => this.#heartbeat(beats));
+    return this.#tracked(this.#beating);
+  }
+
+  async #settle(id: string, settlements: readonly Settlement[]): Promise<void> {
     const tokens = settlements.map((one) => (one.kind === 'refused' ? null : one.token));
     const held = tokens.map((token) => (token === null ? null : this.#held.of(token)));
     for (const one of held) if (one !== null) one.isSettling = true;
-    const results = await this.#tracked(this.#settleOrRefuse(settlements)).finally(() => {
+    const results = await settledOrRefused(this.#parts.settle, settlements).finally(() => {
       for (const one of held) if (one !== null) one.isSettling = false;
     });
     results.forEach((result, index) => {
@@ -114,17 +123,17 @@ export class Session implements WorkSession {
       else if (isOver(result)) this.#held.remove(one.token);
     });
     this.#roomy.fire();
-    await this.#tracked(this.#outbox.put({ kind: 'settled', id, results }));
+    await this.#outbox.put({ kind: 'settled', id, results });
   }
 
-  async heartbeat(beats: readonly Beat[]): Promise<void> {
+  async #heartbeat(beats: readonly Beat[]): Promise<void> {
     const renew = (items: readonly HeartbeatItem[]) => this.#keeper.renew(items, this.#leaseMs);
-    const outcomes = await this.#tracked(this.#parts.heartbeat(beats, renew));
+    const outcomes = await this.#parts.heartbeat(beats, renew);
     const now = performance.now();
     outcomes.forEach((outcome, index) => this.#onBeat(beats[index], outcome, now));
     await this.#dropUnlisted(now);
     this.#roomy.fire();
-    await this.#tracked(this.#outbox.put({ kind: 'heartbeat', outcomes }));
+    await this.#outbox.put({ kind: 'heartbeat', outcomes });
   }
 
   finish(): void {
@@ -184,16 +193,6 @@ export class Session implements WorkSession {
     }
   }
 
-  /** A database that does not answer refuses the items and not the stream, which the worker would only have to open again. */
-  async #settleOrRefuse(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
-    try {
-      return await this.#parts.settle(settlements);
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      return settlements.map(() => ({ kind: 'refused', refusal: { kind: 'store_unavailable', retryAfterMs: RETRY_MS } }));
-    }
-  }
-
   /** Waits until there is any; empty where the session is over or its worker wants none any more. */
   async #claim(over: AbortSignal): Promise<readonly ClaimedJob[]> {
     if (this.#claiming.signal.aborted) this.#claiming = new AbortController();
@@ -244,7 +243,7 @@ export class Session implements WorkSession {
     const limitMs = (UNLISTED_INTERVALS * this.#leaseMs) / BEATS_OF_LEASE;
     const unlisted = [...this.#held.all()].filter(({ listedAt, isSettling }) => !isSettling && now - listedAt >= limitMs);
     if (unlisted.length === 0) return;
-    const dropped = await this.#tracked(this.#keeper.drop(unlisted.map(({ token }) => token)));
+    const dropped = await this.#keeper.drop(unlisted.map(({ token }) => token));
     unlisted.forEach((held, index) => {
       this.#held.remove(held.token);
       if (dropped[index] === true) void this.#outbox.put({ kind: 'lease_lost', leaseToken: held.leaseToken, reason: 'EXPIRED' });
@@ -288,12 +287,8 @@ export class Session implements WorkSession {
 
   #tracked<Value>(work: Promise<Value>): Promise<Value> {
     this.#underWay.add(work);
-    const done = () => void this.#underWay.delete(work);
-    work.then(done, done);
+    const forget = () => void this.#underWay.delete(work);
+    work.then(forget, forget);
     return work;
   }
-}
-
-function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && error.kind !== 'broken' && error.kind !== 'bad_item';
 }

@@ -7,10 +7,15 @@ import { duration, timestamp, wireJob } from '../encode.ts';
 export function wireClaimedJob({ job, payload, lease, checkpoint }: ClaimedJob): WireClaimedJob {
   return {
     job: wireJob(job),
-    payload: Buffer.from(payload),
+    payload: seen(payload),
     lease: wireLease(lease),
-    checkpoint: checkpoint === null ? undefined : Buffer.from(checkpoint),
+    checkpoint: checkpoint === null ? undefined : seen(checkpoint),
   };
+}
+
+/** The same bytes and no copy: a thousand jobs may wait for one slow reader. */
+function seen({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function wireLease(lease: Lease): WireLease {

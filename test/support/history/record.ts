@@ -144,6 +144,15 @@ export interface EventsLine {
   readonly events: readonly EventRecord[];
 }
 
+/** A stream of `Work` that its client cut. */
+export interface CutLine {
+  readonly op: 'cut';
+  readonly process: string;
+  readonly way: string;
+  /** So many messages had passed, in both directions. */
+  readonly after: number;
+}
+
 /** A status that no client may see, whatever fails. */
 export interface UnexpectedLine {
   readonly op: 'unexpected';
@@ -195,7 +204,7 @@ export interface FinalEndLine {
 
 export type FinalLine = FinalJobLine | FinalEventsLine | FinalViolationLine | FinalEndLine;
 
-export type FactLine = StreamLine | EventsLine | UnexpectedLine | FinalLine;
+export type FactLine = StreamLine | EventsLine | CutLine | UnexpectedLine | FinalLine;
 
 /** A line of a history: a call with its end, or a fact. */
 export type HistoryLine = CallLine | FactLine;

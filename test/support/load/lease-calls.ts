@@ -55,7 +55,7 @@ export async function claim({ settings, pool, recorder }: Program, wish: ClaimWi
   return end.outcome === 'ok' ? { outcome: 'ok', told: held } : end;
 }
 
-function heldJob({ job, lease }: ClaimedJob): HeldJob {
+export function heldJob({ job, lease }: ClaimedJob): HeldJob {
   if (job === undefined || lease === undefined) throw new Error('a claimed job without job or lease');
   const { jobId, attempt, maxAttempts, fence } = job;
   return { jobId, fence, attempt, maxAttempts, ttlMs: durationMs(lease.ttl), token: lease.leaseToken };
@@ -75,7 +75,7 @@ export async function heartbeat({ settings, pool, recorder }: Program, { jobId, 
   return onlyOf(ends);
 }
 
-function renewalOf({ result }: HeartbeatResult): ItemEnd<HeartbeatTold> {
+export function renewalOf({ result }: HeartbeatResult): ItemEnd<HeartbeatTold> {
   if (result === undefined) return NO_ITEM;
   if (result.$case === 'lost') return { outcome: 'refused', reason: 'LEASE_LOST' };
   return { outcome: 'ok', told: { ttlMs: durationMs(result.renewed.ttl) } };
@@ -95,7 +95,7 @@ export async function settle(
     read: ({ results }) =>
       results.map(({ result }): ItemEnd<SettleTold> => {
         if (result === undefined) return NO_ITEM;
-        return result.$case === 'error' ? recorder.judgeItem('Settle', replica, result.error) : effectOf(answerOf(result));
+        return result.$case === 'error' ? recorder.judgeItem('Settle', replica, result.error) : effectOf(result);
       }),
   });
 }
@@ -104,7 +104,7 @@ export async function settle(
 export async function settleAlone({ settings, pool, recorder }: Program, op: SettlementOp, held: HeldJob): Promise<ItemEnd<SettleTold>> {
   const { jobId, fence, token: leaseToken } = held;
   const { replica, workers } = pool.next();
-  const about = { replica, asks: [{ op, worker: settings.name, jobId, fence }], read: (answer: Answer) => [effectOf(answer)] };
+  const about = { replica, asks: [{ op, worker: settings.name, jobId, fence }], read: (answer: Answer) => [effectOfAnswer(answer)] };
   switch (op) {
     case 'ack': {
       const request = AckRequest.fromPartial({ leaseToken, ...ACK });
@@ -124,7 +124,7 @@ export async function settleAlone({ settings, pool, recorder }: Program, op: Set
 const ACK = { result: Buffer.from('done'), contentType: 'text/plain' };
 const FAILURE = { code: 'load.failed', message: 'as it happens', details: '', kind: FailureKind.RETRYABLE };
 
-function settlementOf(op: SettlementOp, leaseToken: string): Settlement {
+export function settlementOf(op: SettlementOp, leaseToken: string): Settlement {
   switch (op) {
     case 'ack':
       return { leaseToken, action: { $case: 'ack', ack: ACK } };
@@ -141,7 +141,9 @@ interface Answer {
   readonly outcome: SettlementOutcome;
 }
 
-function answerOf(result: Exclude<NonNullable<SettleResult['result']>, { $case: 'error' }>): Answer {
+type Accepted = Exclude<NonNullable<SettleResult['result']>, { $case: 'error' }>;
+
+function answerOf(result: Accepted): Answer {
   switch (result.$case) {
     case 'ack':
       return result.ack;
@@ -160,7 +162,12 @@ const effects = new Map<SettlementOutcome, SettleTold['effect']>([
   [SettlementOutcome.NOT_HELD, 'NOT_HELD'],
 ]);
 
-function effectOf({ job, outcome }: Answer): ItemEnd<SettleTold> {
+/** Of a settlement that was not refused. */
+export function effectOf(result: Accepted): ItemEnd<SettleTold> {
+  return effectOfAnswer(answerOf(result));
+}
+
+function effectOfAnswer({ job, outcome }: Answer): ItemEnd<SettleTold> {
   const effect = effects.get(outcome);
   if (effect === undefined) throw new Error(`a settlement with outcome ${outcome}`);
   return { outcome: 'ok', told: { effect, state: job === undefined ? '' : stateName(job.state) } };

@@ -5,7 +5,7 @@ import { build } from 'esbuild';
 import { HistoryReader } from '../history/history-file.ts';
 import type { LoadSettings } from './settings.ts';
 
-export const programs = ['producer', 'worker', 'subscriber', 'awaiter'] as const;
+export const programs = ['producer', 'worker', 'subscriber', 'awaiter', 'streamer'] as const;
 export type ProgramName = (typeof programs)[number];
 
 /** Writes each program as one file: it starts in a fifth of the time that the sources take, and there are many of them. */

@@ -15,6 +15,8 @@ export interface LoadOptions {
   readonly workers?: number;
   readonly subscribers?: number;
   readonly awaiters?: number;
+  /** Workers over `Work` whose streams are cut. Default 0. */
+  readonly streamers?: number;
   /** How long each of the lanes of a producer or an awaiter rests between two calls. Default 400 ms. */
   readonly pauseMs?: number;
   /** Default `load`. */
@@ -42,7 +44,16 @@ export class Load {
   readonly #seen: HistoryLine[] = [];
 
   private constructor(options: LoadOptions, folder: string) {
-    const { addresses, producers = 2, workers = 3, subscribers = 2, awaiters = 1, pauseMs = 400, namespace = 'load' } = options;
+    const {
+      addresses,
+      producers = 2,
+      workers = 3,
+      subscribers = 2,
+      awaiters = 1,
+      streamers = 0,
+      pauseMs = 400,
+      namespace = 'load',
+    } = options;
     const refusals = [...REFUSED_ON_PURPOSE, ...(options.alsoRefused ?? [])];
     this.namespace = namespace;
     this.#addresses = addresses;
@@ -57,6 +68,7 @@ export class Load {
     this.processes = [
       ...start('subscriber', subscribers),
       ...start('worker', workers),
+      ...start('streamer', streamers),
       ...start('producer', producers),
       ...start('awaiter', awaiters),
     ];
@@ -86,6 +98,11 @@ export class Load {
     await this.#until(() => settled() >= goal, limitMs);
   }
 
+  /** Resolves once what was written says enough; throws past the limit. */
+  async untilTold(isEnough: (lines: readonly HistoryLine[]) => boolean, limitMs: number): Promise<void> {
+    await this.#until(() => isEnough(this.look()), limitMs);
+  }
+
   /**
    * After all is healed: the producers finish, every job ends, the workers leave, the service is asked for all that it
    * knows, the subscribers catch up. Gives the whole history. Throws if it does not come to that.
@@ -94,7 +111,7 @@ export class Load {
     const leave = async (kind: ProgramName) => void (await Promise.all(this.of(kind).map((process) => process.leave(LEAVE_LIMIT_MS))));
     await Promise.all([leave('producer'), leave('awaiter')]);
     await untilAllEnded(this.#addresses, this.namespace, DRAIN_LIMIT_MS);
-    await leave('worker');
+    await Promise.all([leave('worker'), leave('streamer')]);
     const finalFile = join(this.#folder, 'final.jsonl');
     const writer = new HistoryWriter(finalFile);
     const sequences = await askFinally(this.#addresses, this.namespace, writer);

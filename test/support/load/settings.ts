@@ -14,6 +14,13 @@ export interface LoadSettings {
   readonly refusals: readonly string[];
 }
 
+/** How the streams of a streamer end: by its own cancel or a broken connection, at once or once what it said is on its way. */
+export const cutWays = ['cancel', 'reset', 'late_cancel', 'late_reset'] as const;
+export type CutWay = (typeof cutWays)[number];
+
+/** Of messages on one stream: each is cut behind the first, the second, and so on up to this one. */
+export const BOUNDARIES = 20;
+
 /** The load writes it itself, so its shape is that of its type. */
 export function parseSettings(text: string | undefined): LoadSettings {
   if (text === undefined) throw new Error('the settings are missing');
