@@ -77,9 +77,12 @@ export function placed<Item>(items: readonly Item[]): readonly Placed<Item>[] {
 /** What to send: sorted by job, each token once; what is named twice is answered by looking afterwards. */
 export function distinctSorted<Item extends SettleItem>(items: readonly Placed<Item>[]): readonly Placed<Item>[] {
   const seen = new Set<string>();
-  return items
-    .filter(({ item }) => !seen.has(tokenKey(item)) && seen.add(tokenKey(item)))
-    .toSorted((a, b) => (a.item.token.jobId < b.item.token.jobId ? -1 : 1));
+  return items.filter(({ item }) => !seen.has(tokenKey(item)) && seen.add(tokenKey(item))).toSorted(byJob);
+}
+
+/** In the order in which leases are locked. */
+export function byJob(a: Placed<SettleItem>, b: Placed<SettleItem>): number {
+  return a.item.token.jobId < b.item.token.jobId ? -1 : 1;
 }
 
 export function tokenKey({ token }: SettleItem): string {

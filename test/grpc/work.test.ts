@@ -20,6 +20,9 @@ function stream(...said: readonly Request[]) {
   const state = { read: 0, endsReading: false };
   const session: WorkSession = {
     messages,
+    get isOver() {
+      return messages.isEnded;
+    },
     setCredits: (credits) => void asked.push(`credits ${credits}`),
     settle: async (id) => {
       asked.push(id);
@@ -50,7 +53,8 @@ describe('Work', () => {
     const one = stream(open, { $case: 'credits', credits: 5 }, { $case: 'heartbeat', heartbeat: { heldTokens: ['a', 'b'] } }, settle('s'));
     await settled();
     expect(one.opened).toMatchObject([{ namespace: 'default', workerId: 'w', queues: ['q'], credits: 3, leaseDurationMs: null }]);
-    expect(one.asked).toEqual(['credits 5', 'heartbeat of 2', 's']);
+    // Who says no more is assigned no more.
+    expect(one.asked).toEqual(['credits 5', 'heartbeat of 2', 's', 'credits 0']);
     void one.messages.put({ kind: 'settled', id: 's', results: [] });
     await settled();
     one.ends.forEach((end) => end());
@@ -69,7 +73,23 @@ describe('Work', () => {
       one.ends.splice(0).forEach((end) => end());
       await settled();
     }
-    expect([one.asked, await one.told]).toEqual([names, []]);
+    expect([one.asked, await one.told]).toEqual([[...names, 'credits 0'], []]);
+  });
+
+  it('does nothing that is said after what refused it', async () => {
+    const one = stream(open, { $case: 'credits', credits: -1 }, { $case: 'credits', credits: 2 });
+    await expect(one.told).rejects.toThrow('invalid_field');
+    await settled();
+    expect(one.asked).not.toContain('credits 2');
+  });
+
+  it('refuses a heartbeat that lists too many before it looks through them', async () => {
+    const heldTokens = Array.from({ length: 1_001 }, (_, index) => `${index}`);
+    const one = stream(open, { $case: 'heartbeat', heartbeat: { heldTokens, leases: [{ leaseToken: '0' }] } });
+    const error = await one.told.catch((cause: unknown) => cause);
+    expect(error).toMatchObject({
+      refusal: { violations: [{ field: 'heartbeat.held_tokens' }, { field: 'heartbeat.leases[0].lease_token' }] },
+    });
   });
 
   it('is nothing to a client who says nothing', async () => {

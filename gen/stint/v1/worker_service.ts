@@ -482,7 +482,7 @@ export interface WorkOpen {
   types: string[];
   /** As `WorkRequest.credits`. */
   credits: number;
-  /** 1 s to 24 h; unset means the queue's. */
+  /** Of every lease of the session. 1 s to 24 h; unset means the shortest of the queues'. */
   leaseDuration: Duration | undefined;
 }
 

@@ -25,6 +25,7 @@ export interface HeldIndex {
 export class HeldJobs {
   readonly #byJob = new Map<JobId, HeldJob>();
   readonly #index: HeldIndex;
+  #isClosed = false;
 
   constructor(index: HeldIndex) {
     this.#index = index;
@@ -54,10 +55,13 @@ export class HeldJobs {
     if (token !== null) this.#put(job.jobId, newHeld(token, lease.leaseToken));
   }
 
-  /** Of a lease that another stream or call gave, and that the worker lists here. An older one than is known is none. */
-  adopt(token: LeaseToken): void {
+  /** Of a lease that another stream or call gave, and that the worker lists here. Null where nothing comes of it: it is known, or older. */
+  adopt(token: LeaseToken): HeldJob | null {
     const known = this.#byJob.get(token.jobId);
-    if (known === undefined || known.token.fence < token.fence) this.#put(token.jobId, newHeld(token, formatLeaseToken(token)));
+    if (this.#isClosed || (known !== undefined && known.token.fence >= token.fence)) return null;
+    const held = newHeld(token, formatLeaseToken(token));
+    this.#put(token.jobId, held);
+    return held;
   }
 
   remove(token: LeaseToken): void {
@@ -66,7 +70,9 @@ export class HeldJobs {
     this.#index.remove(token.jobId);
   }
 
-  clear(): void {
+  /** Nothing is held any more, and nothing will be. */
+  close(): void {
+    this.#isClosed = true;
     for (const jobId of this.#byJob.keys()) this.#index.remove(jobId);
     this.#byJob.clear();
   }

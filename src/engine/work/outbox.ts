@@ -14,6 +14,10 @@ export class Outbox<Message> implements AsyncIterable<Message> {
   #failure: { readonly cause: unknown } | null = null;
   #isClosed = false;
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** Resolves once the reader has taken the message, false where it never will. */
   put(message: Message): Promise<boolean> {
     if (this.#isEnded) return Promise.resolve(false);

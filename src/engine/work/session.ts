@@ -4,7 +4,6 @@
  */
 import type { JobEvent } from '../../domain/event.ts';
 import type { Micros } from '../../domain/job.ts';
-import { LIMITS } from '../../domain/limits.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { GroupCommit } from '../group-commit.ts';
@@ -17,7 +16,8 @@ import type { HeartbeatParts } from '../workers/hold.ts';
 import { type HeldIndex, type HeldJob, HeldJobs, isLost, isOver } from './held-jobs.ts';
 import { Keeper, type KeeperParts } from './keeper.ts';
 import { Outbox } from './outbox.ts';
-import { isPassing, RETRY_MS, settledOrRefused } from './store-outage.ts';
+import { isPassing, RETRY_MS, settledOrRefused, untilAnswered } from './store-outage.ts';
+import { pushedClaim } from './pushed-claim.ts';
 import { leaseMsOf, type OpenWork, type WorkMessage, type WorkSession } from './work.ts';
 
 /** Heartbeats of a lease's duration: a third of it is told as the interval. */
@@ -51,6 +51,8 @@ export class Session implements WorkSession {
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #draining = new Set<string>();
   #beating: Promise<void> = Promise.resolve();
+  /** Of which `opened` tells a third. */
+  readonly #toldMs: number;
   #credits: number;
   #leaseMs: number;
 
@@ -64,6 +66,7 @@ export class Session implements WorkSession {
     this.#keeper = new Keeper(parts);
     this.#credits = open.credits;
     this.#leaseMs = leaseMsOf(open, queues);
+    this.#toldMs = this.#leaseMs;
   }
 
   get messages(): AsyncIterable<WorkMessage> {
@@ -90,13 +93,16 @@ export class Session implements WorkSession {
       gone.removeEventListener('abort', onGone);
     }
     await Promise.allSettled(this.#underWay);
-    this.#held.clear();
+    this.#held.close();
+  }
+
+  get isOver(): boolean {
+    return this.#outbox.isEnded;
   }
 
   setCredits(credits: number): void {
     this.#credits = credits;
-    if (this.#room() <= 0) this.#claiming.abort();
-    else this.#roomy.fire();
+    this.#onRoom();
   }
 
   settle(id: string, settlements: readonly Settlement[]): Promise<void> {
@@ -132,7 +138,7 @@ export class Session implements WorkSession {
     const now = performance.now();
     outcomes.forEach((outcome, index) => this.#onBeat(beats[index], outcome, now));
     await this.#dropUnlisted(now);
-    this.#roomy.fire();
+    this.#onRoom();
     await this.#outbox.put({ kind: 'heartbeat', outcomes });
   }
 
@@ -169,7 +175,8 @@ export class Session implements WorkSession {
 
   /** How its queues are, after an operator changed one. */
   onQueues(queues: readonly WorkedQueue[]): void {
-    this.#leaseMs = leaseMsOf(this.#open, queues);
+    // Its worker goes by the interval that it was told.
+    this.#leaseMs = Math.max(this.#toldMs, leaseMsOf(this.#open, queues));
     for (const { name, isDraining } of queues) {
       if (!isDraining) this.#draining.delete(name);
       else if (!this.#draining.has(name)) {
@@ -198,7 +205,12 @@ export class Session implements WorkSession {
     if (this.#claiming.signal.aborted) this.#claiming = new AbortController();
     using wait = firstOf([over, this.#claiming.signal]);
     try {
-      return (await this.#parts.claim(this.#wanted(), wait.signal)).jobs;
+      return (
+        await this.#parts.claim(
+          pushedClaim(this.#open, this.#leaseMs, () => this.#room()),
+          wait.signal,
+        )
+      ).jobs;
     } catch (error) {
       if (!isPassing(error)) throw error;
       await new Signal().wait(wait.signal, RETRY_MS);
@@ -206,27 +218,22 @@ export class Session implements WorkSession {
     }
   }
 
-  /** For as much as there is room for when it is served. */
-  #wanted(): Claim {
-    const { namespace, workerId, queues, types } = this.#open;
-    const room = () => this.#room();
-    return {
-      ...{ namespace, workerId, queues, types, channel: 'push', requestId: null, startOnClaim: true, waitMs: null },
-      leaseDurationMs: this.#leaseMs,
-      get maxJobs() {
-        return Math.max(1, Math.min(LIMITS.claimJobs, room()));
-      },
-    };
-  }
-
   #room(): number {
     return this.#credits - this.#held.size;
+  }
+
+  /** There may be more, or none for what a claim that waits would bring. */
+  #onRoom(): void {
+    if (this.#room() > 0) this.#roomy.fire();
+    else this.#claiming.abort();
   }
 
   #onBeat(beat: Beat | undefined, outcome: HeartbeatOutcome, now: number): void {
     const token = beat?.token ?? null;
     if (token === null) return;
-    if (outcome.kind === 'renewed') this.#held.adopt(token);
+    // It may have been settled while the beat was on its way.
+    const adopted = outcome.kind === 'renewed' ? this.#held.adopt(token) : null;
+    if (adopted !== null) void this.#lookAt(adopted);
     const held = this.#held.of(token);
     if (held === null) return;
     if (outcome.kind === 'lease_lost') {
@@ -252,8 +259,7 @@ export class Session implements WorkSession {
   }
 
   async #lookAt(held: HeldJob): Promise<void> {
-    const look = await this.#tracked(this.#parts.looks.submit({ token: held.token })).catch(() => null);
-    // Where the look fails, the next heartbeat tells.
+    const look = await this.#tracked(untilAnswered(() => this.#parts.looks.submit({ token: held.token }), this.#assigned.signal));
     if (look === null || held.isSettling || this.#held.of(held.token) === null) return;
     const { leaseToken } = held;
     if (look.kind === 'lease_lost') {

@@ -12,6 +12,8 @@ import type { OpenWork, WorkSession } from './work.ts';
 /** Sessions on one replica: some ten KiB each, and a parked claim. */
 const MAX_SESSIONS = 10_000;
 const RETRY_AFTER_MS = 1_000;
+/** Of one that opens while operators change queues without end. */
+const MAX_LOOKS = 10;
 
 export interface SessionsParts extends SessionParts {
   readonly store: Pick<WorkStore, 'workedQueues'>;
@@ -27,6 +29,8 @@ export class Sessions {
   readonly #open = new Map<Session, Promise<void>>();
   readonly #holders = new Map<JobId, Set<Session>>();
   #reading: { close: () => void } | null = null;
+  /** How often an operator changed a queue. */
+  #changes = 0;
 
   constructor(parts: SessionsParts) {
     this.#parts = parts;
@@ -34,7 +38,7 @@ export class Sessions {
 
   /** Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts. */
   async open(command: OpenWork, gone: AbortSignal): Promise<WorkSession> {
-    const queues = await this.#parts.store.workedQueues(command.namespace, command.queues);
+    const queues = await this.#queuesOf(command);
     if (queues.length === command.queues.length && queues.every(({ isPullOnly }) => isPullOnly)) {
       throw new RefusalError({ kind: 'mode_mismatch', queues: command.queues });
     }
@@ -63,6 +67,7 @@ export class Sessions {
 
   /** An operator changed a queue. */
   onQueues(): void {
+    const change = (this.#changes += 1);
     const looks = new Map<string, Promise<readonly WorkedQueue[]>>();
     for (const session of this.#open.keys()) {
       const { namespace, queues } = session.queues;
@@ -70,7 +75,8 @@ export class Sessions {
       const look = looks.get(key) ?? this.#parts.store.workedQueues(namespace, queues);
       looks.set(key, look);
       look.then(
-        (found) => session.onQueues(found),
+        // What a later look finds is newer.
+        (found) => (change === this.#changes ? session.onQueues(found) : undefined),
         (error: unknown) => this.#parts.onFailure('look at the queues of a session', error),
       );
     }
@@ -85,6 +91,15 @@ export class Sessions {
   /** Once those that are there are over. */
   async idle(): Promise<void> {
     await Promise.all(this.#open.values());
+  }
+
+  /** As they are, with no change since: of one that comes while nobody has a session here, nobody would be told. */
+  async #queuesOf({ namespace, queues }: OpenWork): Promise<readonly WorkedQueue[]> {
+    for (let looks = 1; ; looks += 1) {
+      const seen = this.#changes;
+      const found = await this.#parts.store.workedQueues(namespace, queues);
+      if (seen === this.#changes || looks === MAX_LOOKS) return found;
+    }
   }
 
   #indexOf(session: Session): HeldIndex {

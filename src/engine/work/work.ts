@@ -32,6 +32,8 @@ export type WorkMessage =
 export interface WorkSession {
   /** To be read once. Whoever stops reading ends the session: what is assigned and was not taken goes back, unspent. */
   readonly messages: AsyncIterable<WorkMessage>;
+  /** No answer will be taken any more: what the worker still says is of no use. */
+  readonly isOver: boolean;
   setCredits(credits: number): void;
   /** Resolves once the answer is taken. */
   settle(id: string, settlements: readonly Settlement[]): Promise<void>;

@@ -16,9 +16,9 @@ export function settle(engine: Engine): MethodHandler<typeof WorkerServiceServic
   };
 }
 
-/** Positional; of a bad item its refusal. */
-export function readSettlements(fields: Fields, settlements: readonly WireSettlement[]): readonly Settlement[] {
-  return fields.list('settlements', settlements, ITEMS, readItem);
+/** Positional; of a bad item its refusal, which names it under `prefix`. */
+export function readSettlements(fields: Fields, settlements: readonly WireSettlement[], prefix = ''): readonly Settlement[] {
+  return fields.list('settlements', settlements, ITEMS, (settlement, path) => readItem(settlement, prefix + path));
 }
 
 /** Positional, jobs as far as they fit into one response. */

@@ -40,13 +40,15 @@ export function work(engine: Engine): MethodHandler<typeof WorkerServiceService.
 async function listen(session: WorkSession, heard: AsyncIterator<WorkRequest>): Promise<void> {
   const underWay = new Set<Promise<void>>();
   try {
-    for (let step = await heard.next(); step.done !== true; step = await heard.next()) {
+    for (let step = await heard.next(); step.done !== true && !session.isOver; step = await heard.next()) {
       const done = obey(session, step.value)
         .catch((error: unknown) => session.fail(error))
         .finally(() => underWay.delete(done));
       underWay.add(done);
       if (underWay.size >= MAX_UNDER_WAY) await Promise.race(underWay);
     }
+    // Who says no more can settle nothing more here.
+    session.setCredits(0);
     await Promise.all(underWay);
     session.finish();
   } catch (error) {
@@ -62,7 +64,7 @@ async function obey(session: WorkSession, { request }: WorkRequest): Promise<voi
       const { id, settlements } = request.settle;
       const read = decode((parent) => {
         const fields = parent.within('settle');
-        return { id: readKey(fields, 'id', id), items: readSettlements(fields, settlements) };
+        return { id: readKey(fields, 'id', id), items: readSettlements(fields, settlements, 'settle.') };
       });
       return session.settle(read.id, read.items);
     }
@@ -94,15 +96,15 @@ function readOpen(fields: Fields, open: WorkOpen): OpenWork {
 
 /** One for each held token, with what is told of it besides. */
 function readBeats(fields: Fields, { heldTokens, leases }: WorkHeartbeat): readonly Beat[] {
+  const held = fields.list('held_tokens', heldTokens, BEATS, (leaseToken) => leaseToken);
+  const known = new Set(held);
   const told = new Map(
     fields.list('leases', leases, BEATS, (lease, path) => {
-      if (!heldTokens.includes(lease.leaseToken)) fields.refuse(`${path}.lease_token`, 'must be one of held_tokens');
+      if (!known.has(lease.leaseToken)) fields.refuse(`${path}.lease_token`, 'must be one of held_tokens');
       return [lease.leaseToken, readBeat(fields.within(path), lease)] as const;
     }),
   );
-  return fields.list('held_tokens', heldTokens, BEATS, (leaseToken) => {
-    return told.get(leaseToken) ?? { token: parseLeaseToken(leaseToken), checkpoint: null };
-  });
+  return held.map((leaseToken) => told.get(leaseToken) ?? { token: parseLeaseToken(leaseToken), checkpoint: null });
 }
 
 function invalid(field: string, description: string): RefusalError {

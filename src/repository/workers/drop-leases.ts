@@ -3,7 +3,7 @@ import type { DropItem } from '../../engine/ports/work.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
-import { distinctSorted, heldLeases, heldValues, placed, type HeldParam } from '../held-leases.ts';
+import { byJob, heldLeases, heldValues, placed, type HeldParam } from '../held-leases.ts';
 import { int } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
@@ -23,7 +23,8 @@ const dropLeasesStatement = statement<HeldParam | 'sessions'>(
 
 /** Positional: whether a live lease was dropped. */
 export async function dropLeases(run: Run, now: string | null, items: readonly DropItem[]): Promise<readonly boolean[]> {
-  const sorted = distinctSorted(placed(items));
+  // Two sessions may name one lease, and only one of them may drop it.
+  const sorted = placed(items).toSorted(byJob);
   const sessions = plainArray(sorted.map(({ item }) => item.session));
   const rows = await run(dropLeasesStatement, { now, ...heldValues(sorted), sessions });
   const dropped = new Set(rows.map((row) => int(row, 'n')));

@@ -47,7 +47,7 @@ async function lookAfter<Item extends SettleItem, Outcome>(
 ): Promise<readonly Placed<Item>[]> {
   const items = left.map(({ item }) => item);
   const found = await settled(run, now, settlement, items);
-  const ids = items.flatMap(({ token }, index) => (found[index]?.kind === 'settled' ? [token.jobId] : []));
+  const ids = [...new Set(items.flatMap(({ token }, index) => (found[index]?.kind === 'settled' ? [token.jobId] : [])))];
   const told = ids.length === 0 ? [] : await getJobs(run, ids);
   const jobs = new Map(told.flatMap((job) => (job === null ? [] : [[job.jobId, job]])));
   left.forEach(({ item: { token }, position }, index) => {

@@ -52,7 +52,9 @@ describe('what a worker holds', () => {
     const { held, index } = heldJobs();
     for (const job of jobs(3)) held.add(job);
     expect(index.size).toBe(3);
-    held.clear();
+    held.close();
     expect([held.size, index.size, [...held.all()]]).toEqual([0, 0, []]);
+    for (const job of jobs(1)) held.adopt(tokenOf(job));
+    expect([held.size, index.size]).toEqual([0, 0]);
   });
 });

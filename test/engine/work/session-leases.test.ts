@@ -4,7 +4,7 @@ import type { JobEvent } from '../../../src/domain/event.ts';
 import { StoreError } from '../../../src/engine/ports/store-error.ts';
 import type { ClaimedJob } from '../../../src/engine/ports/repository.ts';
 import { outcome, settled } from '../lane.ts';
-import { ackOf, beatOf, eventOf, jobs, LEASE_MS, renewed, SessionScene, tokenOf } from './session-scene.ts';
+import { ackOf, beatOf, eventOf, jobs, LEASE_MS, queueOf, renewed, SessionScene, tokenOf } from './session-scene.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
@@ -63,6 +63,39 @@ describe('a heartbeat', () => {
     waiting.answer({ jobs: [], decision: 'EMPTY' });
     await settled();
     expect([[...scene.index], scene.parts.claims.unseen]).toEqual([[job.job.jobId], 0]);
+  });
+
+  it('of more than there is room for takes back the claim that waits', async () => {
+    const scene = new SessionScene({ credits: 2 });
+    void scene.read();
+    const waiting = await scene.parts.claims.next();
+    await beat(scene, ...jobs(2));
+    expect(waiting.asked.signal.aborted).toBe(true);
+  });
+
+  it('of a job that was settled meanwhile takes no place for good', async () => {
+    const scene = new SessionScene({ credits: 1 });
+    void scene.read();
+    const waiting = await scene.parts.claims.next();
+    await beat(scene, ...jobs(1));
+    waiting.answer({ jobs: [], decision: 'EMPTY' });
+    await settled();
+    expect(scene.parts.claims.unseen).toBe(0);
+    (await scene.parts.lookedAt.next()).answer([{ kind: 'lease_lost', reason: 'SETTLED' }]);
+    expect((await scene.parts.claims.next()).asked.maxJobs).toBe(1);
+  });
+
+  it('goes by the interval that was told, however short an operator makes the lease', async () => {
+    const [job = claimless()] = jobs(1);
+    const scene = await SessionScene.holding([job]);
+    scene.session.onQueues([queueOf({ leaseDurationMs: 3_000 })]);
+    vi.advanceTimersByTime(INTERVAL_MS);
+    void scene.session.heartbeat([]);
+    (await scene.parts.beaten.next()).answer([]);
+    await settled();
+    expect(scene.parts.dropped.unseen).toBe(0);
+    scene.session.setCredits(2);
+    expect((await scene.parts.claims.next()).asked.claim.leaseDurationMs).toBe(LEASE_MS);
   });
 
   it('of a database that does not answer is for the caller to tell', async () => {
@@ -183,11 +216,15 @@ describe('a session that missed events', () => {
     expect([scene.kinds(), scene.index.size]).toEqual([['cancel', 'lease_lost'], 2]);
   });
 
-  it('goes on where the look fails: the next heartbeat tells', async () => {
+  it('looks again where the database did not answer', async () => {
     const { scene } = await holdingOne();
     scene.session.lookAgain();
     (await scene.parts.lookedAt.next()).crash(new StoreError('unavailable', 'gone'));
     await settled();
     expect([scene.told, scene.end, scene.index.size]).toEqual([[], undefined, 1]);
+    vi.advanceTimersByTime(1_000);
+    (await scene.parts.lookedAt.next()).answer([{ kind: 'lease_lost', reason: 'SETTLED' }]);
+    await settled();
+    expect([scene.told, scene.index.size]).toEqual([[], 0]);
   });
 });

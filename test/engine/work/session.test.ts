@@ -1,9 +1,10 @@
 /** Assignments and settlements of a session: every part is answered by hand. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Settled } from '../../../src/engine/workers/words.ts';
+import { RefusalError } from '../../../src/domain/error.ts';
 import { StoreError } from '../../../src/engine/ports/store-error.ts';
 import { outcome, settled } from '../lane.ts';
-import { acked, ackOf, jobs, lost, queueOf, SessionScene } from './session-scene.ts';
+import { acked, ackOf, jobs, LEASE_MS, lost, queueOf, SessionScene } from './session-scene.ts';
 
 // Time moves only when a test moves it.
 beforeEach(() => {
@@ -72,6 +73,16 @@ describe('a session that assigns', () => {
     await settled();
     expect(scene.kinds()).toEqual(['opened', 'assigned']);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('bears a replica that has as much to do as it takes', async () => {
+    const scene = new SessionScene();
+    void scene.read();
+    (await scene.parts.claims.next()).crash(new RefusalError({ kind: 'overloaded', what: 'reads', retryAfterMs: 1 }));
+    await settled();
+    vi.advanceTimersByTime(1_000);
+    await scene.parts.claims.next();
+    expect(scene.end).toBeUndefined();
   });
 
   it('ends with the cause where it cannot claim', async () => {
@@ -204,13 +215,17 @@ describe('a queue that drains', () => {
     ]);
   });
 
-  it('or is changed otherwise gives shorter leases from the next claim on', async () => {
+  it('or is changed otherwise gives longer leases from the next claim on, and never shorter ones than it told of', async () => {
     const scene = new SessionScene();
     void scene.read();
     const claim = await scene.parts.claims.next();
-    scene.session.onQueues([queueOf(), queueOf({ name: 'short', leaseDurationMs: 5_000 })]);
+    scene.session.onQueues([queueOf({ leaseDurationMs: 50_000 })]);
     claim.answer({ jobs: [], decision: 'EMPTY' });
-    expect((await scene.parts.claims.next()).asked.claim.leaseDurationMs).toBe(5_000);
+    const longer = await scene.parts.claims.next();
+    expect(longer.asked.claim.leaseDurationMs).toBe(50_000);
+    scene.session.onQueues([queueOf(), queueOf({ name: 'short', leaseDurationMs: 5_000 })]);
+    longer.answer({ jobs: [], decision: 'EMPTY' });
+    expect((await scene.parts.claims.next()).asked.claim.leaseDurationMs).toBe(LEASE_MS);
     const asked = new SessionScene({ leaseDurationMs: 7_000 });
     asked.session.onQueues([queueOf({ leaseDurationMs: 5_000 })]);
     expect((await asked.parts.claims.next()).asked.claim.leaseDurationMs).toBe(7_000);

@@ -55,6 +55,13 @@ async function read(messages: AsyncIterable<WorkMessage>): Promise<string[]> {
   return kinds;
 }
 
+/** The n-th message. */
+async function first(messages: AsyncIterable<WorkMessage>, n: number): Promise<IteratorResult<WorkMessage>> {
+  const reader = messages[Symbol.asyncIterator]();
+  for (let left = n - 1; left > 0; left -= 1) await reader.next();
+  return reader.next();
+}
+
 const pullOnly = (name: string) => queueOf({ name, isPullOnly: true });
 
 describe('a session', () => {
@@ -72,6 +79,17 @@ describe('a session', () => {
     replica.draining.abort();
     expect(await opening).toEqual({ kind: 'shutting_down' });
     expect(replica.readers).toBe(0);
+  });
+
+  it('knows of what an operator did while it opened', async () => {
+    const replica = new Replica();
+    const opening = replica.sessions.open(openOf({ credits: 0 }), new AbortController().signal);
+    const early = await replica.queues.next();
+    replica.sessions.onQueues();
+    early.answer([queueOf()]);
+    (await replica.queues.next()).answer([queueOf({ isDraining: true })]);
+    const { value } = await first((await opening).messages, 2);
+    expect(value).toEqual({ kind: 'drain', queue: 'q' });
   });
 
   it('keeps the log read, until the last of them is over', async () => {
