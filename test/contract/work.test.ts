@@ -4,6 +4,7 @@ import { LeaseLostReason } from '../../gen/stint/v1/lease.ts';
 import { QueueMode } from '../../gen/stint/v1/queue.ts';
 import { OperatorAction } from '../../gen/stint/v1/queue_service.ts';
 import { SettlementOutcome } from '../../gen/stint/v1/worker_service.ts';
+import { openStatus } from '../support/rich-status.ts';
 import { type Scene, useService } from './scene.ts';
 import { itemReason, micros, reasonOf, refusal, seconds } from './stint.ts';
 import { openWork, type Saying, WorkStream } from './work-stream.ts';
@@ -238,6 +239,9 @@ describe('Work refuses', () => {
       'ack',
       'INVALID_ARGUMENT/INVALID_FIELD',
     ]);
+    const unsaid = results[2]?.result;
+    const violations = unsaid?.$case === 'error' ? openStatus(unsaid.error).violations : [];
+    expect(violations.map(({ field }) => field)).toEqual(['settle.settlements[2].action']);
     await stream.finish();
   });
 });
