@@ -163,7 +163,7 @@ export const ErrorReason = {
    * UNIMPLEMENTED - This version of the service does not serve the RPC, or a field that the request sets. Code UNIMPLEMENTED; nothing was
    * done. `GetServerInfo` tells which RPCs are served.
    *
-   *     {"reason": "UNIMPLEMENTED", "domain": "stint", "metadata": {"what": "stint.v1.WorkerService/Work"}}
+   *     {"reason": "UNIMPLEMENTED", "domain": "stint", "metadata": {"what": "job.parent_job_id"}}
    */
   UNIMPLEMENTED: 22,
 } as const;
