@@ -75,8 +75,10 @@ export class Sessions {
       const look = looks.get(key) ?? this.#parts.store.workedQueues(namespace, queues);
       looks.set(key, look);
       look.then(
-        // What a later look finds is newer.
-        (found) => (change === this.#changes ? session.onQueues(found) : undefined),
+        (found) => {
+          // What a later look finds is newer.
+          if (change === this.#changes) session.onQueues(found);
+        },
         (error: unknown) => this.#parts.onFailure('look at the queues of a session', error),
       );
     }

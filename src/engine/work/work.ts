@@ -1,5 +1,6 @@
 /** What a worker and the service say to each other in a session. */
 import type { Micros } from '../../domain/job.ts';
+import { DEFAULT_SETTINGS } from '../../domain/queue.ts';
 import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { WorkedQueue } from '../ports/work.ts';
 import type { ClaimedJob } from '../ports/repository.ts';
@@ -45,11 +46,8 @@ export interface WorkSession {
   fail(cause: unknown): void;
 }
 
-/** Of queues that are not there yet. */
-const DEFAULT_LEASE_MS = 30_000;
-
-/** How long the leases of a session run. */
+/** How long the leases of a session run. Queues that are not there yet will begin with the default. */
 export function leaseMsOf(open: OpenWork, queues: readonly WorkedQueue[]): number {
   if (open.leaseDurationMs !== null) return open.leaseDurationMs;
-  return queues.length === 0 ? DEFAULT_LEASE_MS : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
+  return queues.length === 0 ? DEFAULT_SETTINGS.leaseDurationMs : Math.min(...queues.map(({ leaseDurationMs }) => leaseDurationMs));
 }

@@ -1,4 +1,5 @@
 import { LIMITS } from '../../domain/limits.ts';
+import { DEFAULT_SETTINGS } from '../../domain/queue.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { JobServiceService, Limits } from '../../../gen/stint/v1/job_service.ts';
 import { duration, timestamp } from '../encode.ts';
@@ -18,10 +19,6 @@ export function getServerInfo(engine: Engine, info: () => ServerInfo): MethodHan
   };
 }
 
-/** Of a new queue. */
-const DEFAULT_LEASE_MS = 30_000;
-const DEFAULT_LEASE_GRACE_MS = 5_000;
-
 const WIRE_LIMITS: Limits = {
   maxPayloadBytes: LIMITS.payloadBytes,
   maxResultBytes: LIMITS.resultBytes,
@@ -40,8 +37,8 @@ const WIRE_LIMITS: Limits = {
   maxLongPoll: duration(LIMITS.longPollMs),
   minLeaseDuration: duration(LIMITS.leaseDurationMinMs),
   maxLeaseDuration: duration(LIMITS.leaseDurationMaxMs),
-  defaultLeaseDuration: duration(DEFAULT_LEASE_MS),
-  defaultLeaseGrace: duration(DEFAULT_LEASE_GRACE_MS),
+  defaultLeaseDuration: duration(DEFAULT_SETTINGS.leaseDurationMs),
+  defaultLeaseGrace: duration(DEFAULT_SETTINGS.leaseGraceMs),
   maxEventsPerMessage: LIMITS.eventsPerMessage,
   maxEventMessageBytes: LIMITS.eventMessageBytes,
   maxFreeReleases: LIMITS.releasesPerLife,
