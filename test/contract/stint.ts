@@ -160,6 +160,11 @@ export function connect(address: string) {
     verifyReplay: unary(VerifyReplayRequest, queues.verifyReplay.bind(queues)),
     prune: unary(PruneRequest, queues.prune.bind(queues)),
     runUpkeep: unary(RunUpkeepRequest, queues.runUpkeep.bind(queues)),
+    /** Resolves once a replica is connected: after one was away, a call may find the channel between two tries to reach it again. */
+    connected: () =>
+      new Promise<void>((resolve, reject) => {
+        jobs.waitForReady(Date.now() + CALL_DEADLINE_MS, (error) => (error === undefined ? resolve() : reject(error)));
+      }),
     close: () => channel.close(),
   };
 }

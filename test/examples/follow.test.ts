@@ -126,6 +126,7 @@ describe('follow', { timeout: LIMIT_MS }, () => {
     await first?.restart();
     await replicas[1]?.kill();
     await replicas[1]?.restart();
+    await stint.connected();
     const last = await scene.enqueue();
     await vi.waitFor(() => expect(eventsIn(path).at(-1)?.jobId).toBe(last.jobId), { timeout: 30_000, interval: 50 });
     child.kill('SIGTERM');
