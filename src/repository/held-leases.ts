@@ -40,20 +40,22 @@ export const started = sql`and l.started_at is not null`;
 
 /**
  * CTE `m`: the locked leases of the batch, one row an item, with the batch's own columns beside them: `extraArrays` and
- * `extraColumns` name those, `derived` adds expressions over them, `condition` says what more a lease must be.
+ * `extraColumns` name those, `derived` adds expressions over them, `columns` are those of
+ * the lease, `condition` says what more it must be.
  */
 export function heldLeases({
   extraArrays = sql``,
   extraColumns = sql``,
   derived = sql``,
+  columns = sql`*`,
   condition = sql``,
-}: Partial<Record<'extraArrays' | 'extraColumns' | 'derived' | 'condition', SQL>>): SQL {
+}: Partial<Record<'extraArrays' | 'extraColumns' | 'derived' | 'columns' | 'condition', SQL>>): SQL {
   return sql`m as materialized (
     select i.*, l.* ${derived} from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[] ${extraArrays})
         as i(n, of_job, of_fence, of_token ${extraColumns})
       cross join c
       cross join lateral (
-        select * from stint.lease l
+        select ${columns} from stint.lease l
          where l.shard = ${shard} and l.job = i.of_job and l.token = i.of_token and l.fence = i.of_fence and ${live} ${condition}
          for update) l)`;
 }

@@ -102,7 +102,7 @@ const DISPOSITIONS = new Map<number, Disposition>([
   [DISPOSITION_CODES.EXTERNALLY_OWNED, 'EXTERNALLY_OWNED'],
 ]);
 
-function parseDisposition(code: number): Disposition {
+export function parseDisposition(code: number): Disposition {
   const disposition = DISPOSITIONS.get(code);
   if (disposition === undefined) throw new Error(`a job has disposition ${code}, unknown to this version`);
   return disposition;

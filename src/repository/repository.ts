@@ -6,6 +6,7 @@ import { nowValue } from './clock.ts';
 import type { Database, Run } from './database.ts';
 import { appendMany } from './events/append.ts';
 import { jobFacts } from './events/history.ts';
+import { InVain } from './in-vain.ts';
 import { KeyedCommits } from './keyed.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
 import { cancellingAll, operatePage, retryingAll } from './jobs/bulk.ts';
@@ -47,7 +48,7 @@ import { pruneExpired } from './upkeep/prune.ts';
 import { timeOut } from './upkeep/time-out.ts';
 import { unblock, unblockKeys } from './upkeep/unblock.ts';
 import { ackMany } from './workers/ack.ts';
-import { claim } from './workers/claim.ts';
+import { claimer } from './workers/claimer.ts';
 import { failMany } from './workers/fail.ts';
 import { beatSessions } from './workers/beat-sessions.ts';
 import { heartbeatMany } from './workers/heartbeat.ts';
@@ -84,25 +85,28 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
   const keyed = new KeyedCommits((keys) => unblockKeys(hot, now(), keys));
   const lean = new LeanTables({ upkeep, vacuum });
   const due = new DueLook();
+  const bounded = new InVain<number>();
+  const claim = claimer(hot.run, now);
+  const acked = new InVain<'ack'>();
   const queueStats = queueStatsReader({ run: hot.run, slow: slow.run });
   return {
     resolveQueues: (names) => resolveQueues(hot.run, names),
     createQueues: (names) => createQueues(hot.run, names),
-    enqueueMany: (items) => keyed.each(enqueueMany(hot.run, now(), items)),
+    enqueueMany: (items) => keyed.each(enqueueMany(hot.run, now(), items, { bounded })),
     enqueueAtomic: (items, refuse) => keyed.each(enqueueAtomic(hot, now(), items, refuse)),
     getJobs: (ids) => getJobs(hot.run, ids),
     endOfLife: (id, life) => endOfLife(hot.run, id, life),
     getPayload: (id) => getPayload(hot.run, id),
     listJobs: (filter, pageSize, after) => listJobs(slow.run, filter, pageSize, after),
     listAttempts: (query) => listAttempts(hot.run, query),
-    claim: async (queues, slots, types, channel) => lean.claimed(queues, await claim(hot.run, now(), queues, slots, types, channel)),
+    claim: async (queues, slots, types, channel) => lean.claimed(queues, await claim(queues, slots, types, channel)),
     sortByType: (queues) => sortByType(slow, queues),
     leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
     startMany: (items) => startMany(hot.run, now(), items),
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
     heldAttempts: (tokens) => heldAttempts(hot.run, tokens),
     ...workStore(hot.run, now),
-    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items)),
+    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items, acked)),
     failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
     releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
     suspendMany: (items) => keyed.each(suspendMany(hot.run, now(), items)),

@@ -75,7 +75,18 @@ export function instantOrNull(row: Row, column: string): Micros | null {
 
 const INSTANT = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\+00$/;
 
+/** The rows of one answer tell the same few instants again and again. */
+const latest = { value: '', at: 0 };
+
 function parseInstant(value: string, column: string): Micros {
+  if (value !== latest.value) {
+    latest.at = readInstant(value, column);
+    latest.value = value;
+  }
+  return latest.at;
+}
+
+function readInstant(value: string, column: string): Micros {
   const match = INSTANT.exec(value);
   if (match === null) throw unreadable(column, 'an instant in UTC');
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number);
@@ -94,6 +105,13 @@ export function stringMap(row: Row, column: string): Readonly<Record<string, str
   const value = row[column];
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unreadable(column, 'a map');
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, String(entry)]));
+}
+
+const NO_ENTRIES: Readonly<Record<string, string>> = Object.freeze({});
+
+/** Null is a map without entries. */
+export function stringMapOrEmpty(row: Row, column: string): Readonly<Record<string, string>> {
+  return row[column] === null ? NO_ENTRIES : stringMap(row, column);
 }
 
 export function intMap(row: Row, column: string): Readonly<Record<string, number>> {

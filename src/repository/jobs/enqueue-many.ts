@@ -3,7 +3,9 @@ import type { Job } from '../../domain/job.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
 import type { EnqueueItem, EnqueueOutcome } from '../../engine/ports/repository.ts';
 import type { Run } from '../database.ts';
-import { enqueue, type Fresh } from './enqueue.ts';
+import type { InVain } from '../in-vain.ts';
+import { enqueue, type Enqueued, type Fresh } from './enqueue.ts';
+import { enqueuePlain, isPlainBatch } from './enqueue-plain.ts';
 import { findDuplicates, type Duplicate } from './find-duplicates.ts';
 import { freeKeys } from './free-keys.ts';
 import { getJobs } from './get-jobs.ts';
@@ -16,21 +18,31 @@ interface Open {
   readonly item: EnqueueItem;
 }
 
+export interface EnqueueOptions {
+  /**
+   * Queues that were found bounded, by number. Without it the jobs go by the whole statement: within a transaction nothing may be tried that
+   * a duplicate undoes.
+   */
+  readonly bounded?: InVain<number>;
+}
+
 /**
  * Enqueues a batch; the outcome at each position is the fresh job or the one that stood there first. Within a batch the
  * first of two equal ids or keys wins, as if they had come one after the other.
  */
-export async function enqueueMany(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly EnqueueOutcome[]> {
+export async function enqueueMany(
+  run: Run,
+  now: string | null,
+  items: readonly EnqueueItem[],
+  { bounded }: EnqueueOptions = {},
+): Promise<readonly EnqueueOutcome[]> {
   const outcomes = new Map<number, EnqueueOutcome>();
   let open: readonly Open[] = items.map((item, position) => ({ position, item }));
   for (let round = 0; open.length > 0; round += 1) {
     if (round === MAX_ROUNDS) throw new StoreError('conflict', 'an idempotency key changed hands too often');
     const first = firstOfEachId(open);
-    const { fresh, closed } = await enqueue(
-      run,
-      now,
-      first.map((one) => one.item),
-    );
+    const sent = first.map((one) => one.item);
+    const { fresh, closed } = (round === 0 && (await tryPlain(run, now, sent, bounded))) || (await enqueue(run, now, sent));
     for (const one of fresh) settle(outcomes, first[one.index], one);
     open = await resolveDuplicates(
       run,
@@ -46,6 +58,20 @@ export async function enqueueMany(run: Run, now: string | null, items: readonly 
     if (outcome === undefined) throw new Error('an enqueued item has no outcome');
     return outcome;
   });
+}
+
+/** What the lesser statement enqueues; null where it is not for these. */
+async function tryPlain(
+  run: Run,
+  now: string | null,
+  items: readonly EnqueueItem[],
+  bounded: InVain<number> | undefined,
+): Promise<Enqueued | null> {
+  if (bounded === undefined || !isPlainBatch(items) || items.some(({ queue }) => bounded.has(queue.id))) return null;
+  const fresh = await enqueuePlain(run, now, items);
+  if (fresh !== null) return { fresh, closed: new Map() };
+  for (const { queue } of items) bounded.add(queue.id);
+  return null;
 }
 
 /** Returns those that their queue may still let in. */

@@ -4,6 +4,7 @@ import type { AckItem, SettleOutcome } from '../../engine/ports/repository.ts';
 import { byteaArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
+import type { InVain } from '../in-vain.ts';
 import { counted, heldState } from '../gates.ts';
 import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
@@ -11,6 +12,7 @@ import { moves } from '../moves.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { freedBy, touchedSlots } from '../slots.ts';
+import { ackPlain } from './ack-plain.ts';
 import { settleBatch } from './settle-batch.ts';
 
 const moved = sql`select queue_id, ${heldState(sql`m`)} as was, null as becomes from m`;
@@ -44,17 +46,28 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     from m x cross join c ${jobOfX}`,
 );
 
-export function ackMany(run: Run, now: string | null, items: readonly AckItem[]): Promise<readonly SettleOutcome[]> {
+/** `inVain` tells when the lesser statement ended none; without it that is not tried. */
+export function ackMany(
+  run: Run,
+  now: string | null,
+  items: readonly AckItem[],
+  inVain?: InVain<'ack'>,
+): Promise<readonly SettleOutcome[]> {
   return settleBatch<AckItem, SettleOutcome>(run, now, items, {
     settlement: 'ack',
-    apply: async (sent) => {
+    apply: async (batch) => {
+      const ended = inVain === undefined || inVain.has('ack') ? new Map<number, SettleOutcome>() : await ackPlain(run, now, batch);
+      const sent = batch.filter(({ position }) => !ended.has(position));
+      if (sent.length === 0) return ended;
       const rows = await run(ackStatement, {
         now,
         ...heldValues(sent),
         results: byteaArray(sent.map(({ item }) => item.result)),
         contentTypes: textArray(sent.map(({ item }) => item.contentType)),
       });
-      return new Map(rows.map((row) => [int(row, 'n'), acked(row, items[int(row, 'n')])]));
+      if (ended.size === 0 && rows.length > 0) inVain?.add('ack');
+      for (const row of rows) ended.set(int(row, 'n'), acked(row, items[int(row, 'n')]));
+      return ended;
     },
     again: (job) => ({ kind: 'already_applied', job }),
   });

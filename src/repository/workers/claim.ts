@@ -156,7 +156,7 @@ export async function claim(
   types: readonly string[] = [],
   channel: ClaimChannel = 'pull',
 ): Promise<Given> {
-  const slotOf = slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1)).slice(0, LIMITS.claimJobs);
+  const slotOf = placesOf(slots);
   const values = {
     now,
     epochs: epochsOf(queues),
@@ -165,7 +165,6 @@ export async function claim(
     types: textArray(types),
     closedMode: MODE_CODES[CLOSED_MODE[channel]],
     wanted: slotOf.length,
-    // Postgres counts from 1.
     slotOf: plainArray(slotOf),
     maxJobs: plainArray(slots.map((slot) => slot.maxJobs)),
     workers: textArray(slots.map((slot) => slot.workerId)),
@@ -182,6 +181,11 @@ export async function claim(
   const jobs: ClaimedJob[][] = slots.map(() => []);
   for (const row of rows.filter(isJob)) jobs[int(row, 'slot') - 1]?.push(parseClaimedJob(row));
   return { jobs, limits: parseLimits(rows[0]), oneSlot: rows[0]?.['one_slot'] === true };
+}
+
+/** The number of the slot, from 1 as Postgres counts, for each job that is wanted. */
+export function placesOf(slots: readonly ClaimSlot[]): readonly number[] {
+  return slots.flatMap((slot, index) => Array.from({ length: slot.maxJobs }, () => index + 1)).slice(0, LIMITS.claimJobs);
 }
 
 /** Where no job was given there is one row all the same: it tells what limits the queues. */

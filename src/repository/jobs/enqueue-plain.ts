@@ -1,0 +1,173 @@
+/**
+ * Enqueue of jobs that nothing bounds: no key, no id of the caller's, no time to wait for; in queues without a gate and without fairness
+ * keys in use. What the whole statement (`enqueue.ts`) does for those is record, token and journal, and most of its cost is to
+ * begin: its plan has ten times the nodes. Where a queue turns out to be bounded this one does nothing, and says so.
+ */
+import { sql } from 'drizzle-orm';
+import { EVENT_CODES } from '../../domain/event.ts';
+import { DISPOSITION_CODES, jobSizeBytes } from '../../domain/job.ts';
+import type { EnqueueItem } from '../../engine/ports/repository.ts';
+import { byteaArray, plainArray, textArray } from '../array.ts';
+import { clockOfQueues, epochsOf } from '../clock.ts';
+import type { Run } from '../database.ts';
+import { enqueuedDetail } from '../detail.ts';
+import { isDuplicateKey } from '../driver-error.ts';
+import { instant, int } from '../row.ts';
+import { SORTED } from '../sorted-queues.ts';
+import { param, shard, statement, type Value } from '../statement.ts';
+import type { Fresh } from './enqueue.ts';
+
+const queueIds = sql`${param('queues')}::int[]`;
+
+/** The transaction has its id before it draws a position, as in the whole statement. */
+const plainQueues = sql`open as materialized (
+  select pg_current_xact_id() as xid from c
+   where not exists (select from stint.gate g where g.shard = ${shard} and g.queue_id = any(${queueIds}))
+     and not exists (select from stint.fair f where f.shard = ${shard} and f.queue_id = any(${queueIds}))),
+q as materialized (
+  select q.* from open cross join unnest(${queueIds}) as t(id) cross join lateral (
+    select id, max_attempts, sorted > ${SORTED.none} as sorted from stint.queue where shard = ${shard} and id = t.id offset 0) q)`;
+
+/** In arrival order, which is also that of the ids: opposite orders deadlock. */
+const input = sql`i as materialized (
+  select b.*, nextval('stint.job_ord') as drawn
+    from open cross join (select * from unnest(
+      ${param('ids')}::uuid[], ${param('namespaces')}::text[], ${param('queueIds')}::int[], ${param('types')}::text[],
+      ${param('ranks')}::bigint[], ${param('digests')}::bytea[], ${param('contentTypes')}::text[], ${param('headers')}::text[],
+      ${param('labels')}::text[], ${param('sizes')}::int[], ${param('maxAttempts')}::int[], ${param('initialBackoffMs')}::bigint[],
+      ${param('multipliers')}::float8[], ${param('maxBackoffMs')}::bigint[], ${param('jitters')}::boolean[],
+      ${param('nonRetryableCodes')}::text[], ${param('payloads')}::bytea[], ${param('details')}::text[],
+      ${param('dispositions')}::smallint[], ${param('startMs')}::bigint[], ${param('runMs')}::bigint[], ${param('closeMs')}::bigint[])
+      as t(id, namespace, queue_id, type, rank, digest, content_type, headers, labels, size, max_attempts, initial_backoff_ms, multiplier,
+           max_backoff_ms, jitter, non_retryable_codes, payload, detail, disposition, start_ms, run_ms, close_ms) offset 0) b)`;
+
+const enqueuePlainStatement = statement<PlainParam>(
+  'enqueue-plain',
+  sql`with ${clockOfQueues}, ${plainQueues}, ${input},
+j as (
+  insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, created_at, digest, content_type, headers, labels,
+      max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload, disposition, start_ms, run_ms, close_ms)
+  select ${shard}, id, namespace, queue_id, type, rank, drawn, c.now, digest, content_type, coalesce(headers, '{}')::jsonb,
+      coalesce(labels, '{}')::jsonb, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload,
+      disposition, start_ms, run_ms, close_ms
+    from i, c),
+r as (
+  insert into stint.ready (shard, queue_id, rank, ord, job, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until,
+      give_up_at, out_of_order, type)
+  select ${shard}, queue_id, rank, drawn, id, 0, 0, 1, 1, 0, size, false, start_ms, run_ms, c.now + close_ms * interval '1 millisecond',
+      least(c.now + close_ms * interval '1 millisecond', c.now + start_ms * interval '1 millisecond'), false, case when queue_id = any(array(select id from q where sorted)) then type end
+    from i, c),
+e as (
+  insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details, moves)
+  select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued}), array_agg(id), array_agg(queue_id),
+      case when count(detail) > 0 then array_agg(detail) end,
+      (select array_agg(array[m.queue_id, 0, 0, m.n, 0, 0, 0, 0, m.n, 0, 0, 0, 0]) from (
+        select queue_id, count(*)::int as n from i group by queue_id) m)
+    from i, c group by c.epoch, c.now)
+select q.id, q.max_attempts, c.now as created_at from q cross join c`,
+);
+
+type PlainParam =
+  | 'now'
+  | 'epochs'
+  | 'queues'
+  | 'ids'
+  | 'namespaces'
+  | 'queueIds'
+  | 'types'
+  | 'ranks'
+  | 'digests'
+  | 'contentTypes'
+  | 'headers'
+  | 'labels'
+  | 'sizes'
+  | 'maxAttempts'
+  | 'initialBackoffMs'
+  | 'multipliers'
+  | 'maxBackoffMs'
+  | 'jitters'
+  | 'nonRetryableCodes'
+  | 'payloads'
+  | 'details'
+  | 'dispositions'
+  | 'startMs'
+  | 'runMs'
+  | 'closeMs';
+
+/** Whether the statement serves a batch, by what is known of the jobs alone. */
+export function isPlainBatch(items: readonly EnqueueItem[]): boolean {
+  return items.every(
+    ({ spec, jobId }, index) =>
+      spec.jobId === null &&
+      spec.idempotency === null &&
+      spec.runAt === null &&
+      spec.concurrencyKey === '' &&
+      spec.fairnessKey === '' &&
+      spec.disposition !== 'EXTERNALLY_OWNED' &&
+      (index === 0 || jobId > (items[index - 1]?.jobId ?? '')),
+  );
+}
+
+/**
+ * A plain batch is enqueued as a whole; null where one of its queues is bounded or has fairness keys, or one of the jobs is there already, from
+ * a former try whose answer was lost: nothing was done.
+ */
+export async function enqueuePlain(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly Fresh[] | null> {
+  const rows = await run(enqueuePlainStatement, { now, ...columns(items) }).catch((error: unknown) => {
+    if (isDuplicateKey(error)) return [];
+    throw error;
+  });
+  const [first] = rows;
+  if (first === undefined) return null;
+  const createdAt = instant(first, 'created_at');
+  const maxAttempts = new Map(rows.map((row) => [int(row, 'id'), int(row, 'max_attempts')]));
+  return items.map(({ queue, spec }, index) => {
+    const ofQueue = maxAttempts.get(queue.id);
+    if (ofQueue === undefined) throw new Error('the database enqueued into a queue that it does not know');
+    return { index, scheduled: false, createdAt, maxAttempts: spec.retry.maxAttempts ?? ofQueue };
+  });
+}
+
+/** An array that holds nothing is not sent: `unnest` fills its column with nulls. */
+function unlessNull<Item>(values: readonly (Item | null)[], literal: (values: readonly (Item | null)[]) => string): string | null {
+  return values.every((value) => value === null) ? null : literal(values);
+}
+
+const isEmpty = (map: Readonly<Record<string, string>>) => {
+  for (const _ in map) return false;
+  return true;
+};
+
+function columns(items: readonly EnqueueItem[]): Record<Exclude<PlainParam, 'now'>, Value> {
+  const plain = (pick: (item: EnqueueItem) => string | number | boolean | null) => unlessNull(items.map(pick), plainArray);
+  const texts = (pick: (item: EnqueueItem) => string | null) => unlessNull(items.map(pick), textArray);
+  const map = (pick: (item: EnqueueItem) => Readonly<Record<string, string>>) =>
+    texts((item) => (isEmpty(pick(item)) ? null : JSON.stringify(pick(item))));
+  const queues = items.map(({ queue }) => queue);
+  return {
+    epochs: epochsOf(queues),
+    queues: plainArray([...new Set(queues.map(({ id }) => id))]),
+    ids: plain((item) => item.jobId),
+    namespaces: texts((item) => item.queue.namespace),
+    queueIds: plain((item) => item.queue.id),
+    types: texts((item) => item.spec.type),
+    ranks: plain((item) => -item.spec.priority),
+    digests: byteaArray(items.map((item) => item.digest)),
+    contentTypes: texts((item) => item.spec.contentType),
+    headers: map((item) => item.spec.headers),
+    labels: map((item) => item.spec.labels),
+    sizes: plain((item) => jobSizeBytes(item.spec)),
+    maxAttempts: plain((item) => item.spec.retry.maxAttempts),
+    initialBackoffMs: plain((item) => item.spec.retry.initialBackoffMs),
+    multipliers: plain((item) => item.spec.retry.multiplier),
+    maxBackoffMs: plain((item) => item.spec.retry.maxBackoffMs),
+    jitters: plain((item) => item.spec.retry.jitter),
+    nonRetryableCodes: texts((item) => (item.spec.retry.nonRetryableCodes === null ? null : textArray(item.spec.retry.nonRetryableCodes))),
+    payloads: byteaArray(items.map((item) => item.spec.payload)),
+    details: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, null, false)),
+    dispositions: plain((item) => DISPOSITION_CODES[item.spec.disposition]),
+    startMs: plain((item) => item.spec.timeouts.scheduleToStartMs),
+    runMs: plain((item) => item.spec.timeouts.startToCloseMs),
+    closeMs: plain((item) => item.spec.timeouts.scheduleToCloseMs),
+  };
+}
