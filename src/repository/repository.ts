@@ -8,6 +8,7 @@ import { appendMany } from './events/append.ts';
 import { jobFacts } from './events/history.ts';
 import { InVain } from './in-vain.ts';
 import { KeyedCommits } from './keyed.ts';
+import { KnownRecords } from './known-records.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
 import { cancellingAll, operatePage, retryingAll } from './jobs/bulk.ts';
 import { cancelling } from './jobs/cancel.ts';
@@ -86,8 +87,9 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
   const lean = new LeanTables({ upkeep, vacuum });
   const due = new DueLook();
   const bounded = new InVain<number>();
-  const claim = claimer(hot.run, now);
-  const acked = new InVain<'ack'>();
+  const records = new KnownRecords();
+  const claim = claimer(hot.run, now, records);
+  const plainAcks = { records, inVain: new InVain<'ack'>() };
   const queueStats = queueStatsReader({ run: hot.run, slow: slow.run });
   return {
     resolveQueues: (names) => resolveQueues(hot.run, names),
@@ -106,7 +108,7 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
     heldAttempts: (tokens) => heldAttempts(hot.run, tokens),
     ...workStore(hot.run, now),
-    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items, acked)),
+    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items, plainAcks)),
     failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
     releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
     suspendMany: (items) => keyed.each(suspendMany(hot.run, now(), items)),

@@ -76,14 +76,16 @@ export function instantOrNull(row: Row, column: string): Micros | null {
 const INSTANT = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\+00$/;
 
 /** The rows of one answer tell the same few instants again and again. */
-const latest = { value: '', at: 0 };
+const lately = new Map<string, Micros>();
+const REMEMBERED = 64;
 
 function parseInstant(value: string, column: string): Micros {
-  if (value !== latest.value) {
-    latest.at = readInstant(value, column);
-    latest.value = value;
-  }
-  return latest.at;
+  const known = lately.get(value);
+  if (known !== undefined) return known;
+  const at = readInstant(value, column);
+  if (lately.size >= REMEMBERED) lately.clear();
+  lately.set(value, at);
+  return at;
 }
 
 function readInstant(value: string, column: string): Micros {

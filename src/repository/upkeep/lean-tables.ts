@@ -50,10 +50,13 @@ export class LeanTables {
 
   /** What was claimed leaves a dead entry each. */
   claimed(queues: readonly Queue[], given: Given): Given {
-    const ids = new Map(queues.map(({ id, namespace, name }) => [JSON.stringify([namespace, name]), id]));
-    for (const { job } of given.jobs.flat()) {
-      const queueId = ids.get(JSON.stringify([job.namespace, job.queue]));
-      if (queueId !== undefined) this.#count({ queueId, rank: -BigInt(job.priority) });
+    // A claim names queues of one namespace.
+    const ids = new Map(queues.map(({ id, name }) => [name, id]));
+    for (const jobs of given.jobs) {
+      for (const { job } of jobs) {
+        const queueId = ids.get(job.queue);
+        if (queueId !== undefined) this.#count(queueId, job.priority);
+      }
     }
     return given;
   }
@@ -74,12 +77,12 @@ export class LeanTables {
     this.#maintain(() => analyzeOutgrown(this.#vacuum.run));
   }
 
-  #count(backlog: Backlog): void {
+  #count(queueId: number, priority: number): void {
     this.#isActive = true;
-    const key = `${backlog.queueId}/${backlog.rank}`;
+    const key = `${queueId}/${0 - priority}`;
     const found = this.#claims.get(key);
     if (found !== undefined) found.count += 1;
-    else if (this.#claims.size < BACKLOGS) this.#claims.set(key, { backlog, count: 1 });
+    else if (this.#claims.size < BACKLOGS) this.#claims.set(key, { backlog: { queueId, rank: -BigInt(priority) }, count: 1 });
   }
 
   async #moveFloors(): Promise<void> {

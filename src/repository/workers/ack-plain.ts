@@ -6,19 +6,21 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
 import type { AckItem, SettleOutcome } from '../../engine/ports/repository.ts';
-import { byteaArray, textArray } from '../array.ts';
+import type { Job, JobId } from '../../domain/job.ts';
+import { byteaArray, plainArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { deleteHeld, heldLeases, heldValues, type HeldParam, type Placed } from '../held-leases.ts';
 import { parseDisposition } from '../job-record.ts';
-import { instant, instantOrNull, int, int8, stringMapOrEmpty, text, textOrNull, type Row } from '../row.ts';
+import type { KnownRecord, KnownRecords } from '../known-records.ts';
+import { instant, instantOrNull, int, int8, intOrNull, stringMapOrEmpty, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** A lease `l` of a started first try: claimed by the second event of its job, started by the third. */
-const isPlain = sql`and l.claimed_seq = 2 and l.seq = 3 and l.started_seq = 3 and l.lock_key is null
+/** A lease `l` that was started by the third event of its job: it was enqueued, claimed and started, and nothing else was told of it. */
+const isPlain = sql`and l.seq = 3 and l.started_seq = 3
   and not exists (select from stint.gate g where g.shard = ${shard} and g.queue_id = l.queue_id)`;
 
-const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'lastJob' | 'firstJob'>(
+const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'unknown' | 'firstUnknown' | 'lastUnknown'>(
   'ack-plain',
   sql`with ${clock},
   ${heldLeases({
@@ -43,69 +45,103 @@ const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'la
         array_agg(fence), array_agg(worker),
         (select array_agg(array[b.queue_id, 0, 0, 0, 0, -b.n, 0, 0, 0, 0, b.n, 0, 0]) from (select queue_id, count(*)::int as n from m group by queue_id) b)
       from m cross join c group by c.epoch, c.now)
-  select x.n, x.fence, x.worker, x.started_at, x.rank, c.now as finished_at, j.namespace, q.name as queue, j.type,
-      coalesce(j.max_attempts, q.max_attempts) as max_attempts, j.run_at, j.created_at, j.content_type, nullif(j.headers, '{}') as headers,
-      nullif(j.labels, '{}') as labels, j.idempotency_key, j.disposition, j.fairness_key
+  select x.n, x.fence, x.worker, x.started_at, x.rank, c.now as finished_at, q.max_attempts as queue_max_attempts, j.*
     from m x cross join c
-    cross join lateral (
-      select * from stint.job where shard = ${shard} and id = x.job and id between ${param('firstJob')}::uuid and ${param('lastJob')}::uuid offset 0) j
-    cross join lateral (select name, max_attempts from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q`,
+    cross join lateral (select name, max_attempts from stint.queue where shard = ${shard} and id = x.queue_id offset 0) q
+    left join lateral (
+      select j.namespace, q.name as queue, j.type, j.max_attempts, j.run_at, j.created_at, j.content_type, nullif(j.headers, '{}') as headers,
+          nullif(j.labels, '{}') as labels, j.idempotency_key, j.disposition, j.fairness_key
+        from stint.job j
+       where j.shard = ${shard} and j.id = x.job and j.id = any(${param('unknown')}::uuid[])
+         and j.id between ${param('firstUnknown')}::uuid and ${param('lastUnknown')}::uuid offset 0) j on true`,
 );
 
-/** Acks what it may of `sent`, which are sorted by job, and tells which of them that was, by position. */
-export async function ackPlain(run: Run, now: string | null, sent: readonly Placed<AckItem>[]): Promise<Map<number, SettleOutcome>> {
-  const results = new Map(sent.map(({ item, position }) => [position, item]));
+/**
+ * Acks what it may of `sent`, which are sorted by job, and tells which of them that was, by position. Only records that are not among
+ * `records` are read, between the first and the last of them: no partition is opened for the others.
+ */
+export async function ackPlain(
+  run: Run,
+  now: string | null,
+  sent: readonly Placed<AckItem>[],
+  records: KnownRecords,
+): Promise<Map<number, SettleOutcome>> {
+  const items = new Map(sent.map(({ item, position }) => [position, item]));
+  const unknown = sent.map(({ item }) => item.token.jobId).filter((jobId) => records.get(jobId) === null);
   const rows = await run(ackPlainStatement, {
     now,
     ...heldValues(sent),
     results: byteaArray(sent.map(({ item }) => item.result)),
     contentTypes: textArray(sent.map(({ item }) => item.contentType)),
-    firstJob: sent[0]?.item.token.jobId ?? null,
-    lastJob: sent.at(-1)?.item.token.jobId ?? null,
+    unknown: plainArray(unknown),
+    firstUnknown: unknown[0] ?? null,
+    lastUnknown: unknown.at(-1) ?? null,
   });
+  const isRead = new Set(unknown);
   return new Map(
     rows.map((row) => {
       const position = int(row, 'n');
-      const item = results.get(position);
+      const item = items.get(position);
       if (item === undefined) throw new Error('the database acked an item that was not sent');
-      return [position, parsePlain(row, item)];
+      const { jobId } = item.token;
+      const known = isRead.has(jobId) ? null : records.get(jobId);
+      records.forget(jobId);
+      return [position, { kind: 'applied', job: ended(row, item, known ?? parseKnown(row, jobId)) }];
     }),
   );
 }
 
-/** Of the first try of the first life. */
-function parsePlain(row: Row, { token, result, contentType }: AckItem): SettleOutcome {
+function parseKnown(row: Row, jobId: JobId): KnownRecord {
   return {
-    kind: 'applied',
-    job: {
+    maxAttempts: intOrNull(row, 'max_attempts'),
+    record: {
       namespace: text(row, 'namespace'),
       queue: text(row, 'queue'),
-      jobId: token.jobId,
+      jobId,
       type: text(row, 'type'),
-      state: 'SUCCEEDED',
-      priority: Number(-int8(row, 'rank')),
-      life: 1,
-      attempt: 1,
-      maxAttempts: int(row, 'max_attempts'),
-      fence: int8(row, 'fence'),
       runAt: instantOrNull(row, 'run_at'),
       createdAt: instant(row, 'created_at'),
-      startedAt: instant(row, 'started_at'),
-      finishedAt: instant(row, 'finished_at'),
-      lastSequence: 4,
       contentType: text(row, 'content_type'),
-      result,
-      resultContentType: contentType,
-      failure: null,
+      headers: stringMapOrEmpty(row, 'headers'),
+      labels: stringMapOrEmpty(row, 'labels'),
       idempotencyKey: textOrNull(row, 'idempotency_key') ?? '',
       concurrencyKey: '',
-      labels: stringMapOrEmpty(row, 'labels'),
-      headers: stringMapOrEmpty(row, 'headers'),
-      workerId: text(row, 'worker'),
-      leaseExpiresAt: null,
       disposition: parseDisposition(int(row, 'disposition')),
       fairnessKey: textOrNull(row, 'fairness_key') ?? '',
-      asked: null,
     },
+  };
+}
+
+/** After the first try of its first life. */
+function ended(row: Row, { result, contentType }: AckItem, { record, maxAttempts }: KnownRecord): Job {
+  return {
+    namespace: record.namespace,
+    queue: record.queue,
+    jobId: record.jobId,
+    type: record.type,
+    state: 'SUCCEEDED',
+    priority: Number(-int8(row, 'rank')),
+    life: 1,
+    attempt: 1,
+    maxAttempts: maxAttempts ?? int(row, 'queue_max_attempts'),
+    fence: int8(row, 'fence'),
+    runAt: record.runAt,
+    createdAt: record.createdAt,
+    startedAt: instant(row, 'started_at'),
+    finishedAt: instant(row, 'finished_at'),
+    lastSequence: 4,
+    contentType: record.contentType,
+    result,
+    resultContentType: contentType,
+    failure: null,
+    idempotencyKey: record.idempotencyKey,
+    concurrencyKey: record.concurrencyKey,
+    labels: record.labels,
+    headers: record.headers,
+    workerId: text(row, 'worker'),
+    leaseExpiresAt: null,
+    disposition: record.disposition,
+    fairnessKey: record.fairnessKey,
+    asked: null,
   };
 }

@@ -5,8 +5,9 @@ import { byteaArray, textArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import type { InVain } from '../in-vain.ts';
+import type { KnownRecords } from '../known-records.ts';
 import { counted, heldState } from '../gates.ts';
-import { deleteHeld, heldLeases, heldValues, started, type HeldParam } from '../held-leases.ts';
+import { deleteHeld, heldLeases, heldValues, started, type HeldParam, type Placed } from '../held-leases.ts';
 import { toldOfX, askedOrNull, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { moves } from '../moves.ts';
 import { int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
@@ -46,17 +47,18 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     from m x cross join c ${jobOfX}`,
 );
 
-/** `inVain` tells when the lesser statement ended none; without it that is not tried. */
-export function ackMany(
-  run: Run,
-  now: string | null,
-  items: readonly AckItem[],
-  inVain?: InVain<'ack'>,
-): Promise<readonly SettleOutcome[]> {
+/** What the lesser statement takes: the records that need not be read, and when it ended none. */
+export interface PlainAcks {
+  readonly records: KnownRecords;
+  readonly inVain: InVain<'ack'>;
+}
+
+/** Without `plain` all go by the whole statement. */
+export function ackMany(run: Run, now: string | null, items: readonly AckItem[], plain?: PlainAcks): Promise<readonly SettleOutcome[]> {
   return settleBatch<AckItem, SettleOutcome>(run, now, items, {
     settlement: 'ack',
     apply: async (batch) => {
-      const ended = inVain === undefined || inVain.has('ack') ? new Map<number, SettleOutcome>() : await ackPlain(run, now, batch);
+      const ended = await tryPlain(run, now, batch, plain);
       const sent = batch.filter(({ position }) => !ended.has(position));
       if (sent.length === 0) return ended;
       const rows = await run(ackStatement, {
@@ -65,12 +67,21 @@ export function ackMany(
         results: byteaArray(sent.map(({ item }) => item.result)),
         contentTypes: textArray(sent.map(({ item }) => item.contentType)),
       });
-      if (ended.size === 0 && rows.length > 0) inVain?.add('ack');
+      if (ended.size === 0 && rows.length > 0) plain?.inVain.add('ack');
       for (const row of rows) ended.set(int(row, 'n'), acked(row, items[int(row, 'n')]));
       return ended;
     },
     again: (job) => ({ kind: 'already_applied', job }),
   });
+}
+
+async function tryPlain(
+  run: Run,
+  now: string | null,
+  batch: readonly Placed<AckItem>[],
+  plain: PlainAcks | undefined,
+): Promise<Map<number, SettleOutcome>> {
+  return plain === undefined || plain.inVain.has('ack') ? new Map() : ackPlain(run, now, batch, plain.records);
 }
 
 function acked(row: Row, item: AckItem | undefined): SettleOutcome {

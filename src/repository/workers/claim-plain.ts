@@ -3,7 +3,8 @@
  * What the whole statement (`claim.ts`) does for those is to move the token and read the record, and most of its cost is to begin:
  * its plan has ten times the nodes. Where it finds anything else at the head of the backlog it does nothing, and says so.
  *
- * Uses the primary key of `ready` and reads `wanted` entries of it, once to see what they are and once to take them.
+ * Uses the primary key of `ready` and reads `wanted` entries of it, once to see what they are and once to take them: what were locked and
+ * left would be hidden from another claim, and nobody would tell it when it comes back.
  */
 import { sql } from 'drizzle-orm';
 import { CLAIMED_AND_STARTED_CODE, EVENT_CODES } from '../../domain/event.ts';
@@ -14,13 +15,14 @@ import { plainArray, textArray } from '../array.ts';
 import { clockOfQueues, epochsOf } from '../clock.ts';
 import { ONLY_SHARD, type Run } from '../database.ts';
 import { parseDisposition } from '../job-record.ts';
+import type { KnownRecords } from '../known-records.ts';
 import { bytes, instant, instantOrNull, int, int8, intOrNull, jobId, stringMapOrEmpty, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { inTime } from '../tokens.ts';
 import { dispatchOrder, ROOM_BYTES } from './claim-share.ts';
 
-/** A token `r` of a first try that nothing was told of but that it was enqueued. */
-const isPlain = sql`(r.attempt = 0 and r.seq = 1 and r.lock_key is null and not r.checkpointed)`;
+/** Of a token `r` nothing was told but that it was enqueued: it was never tried, and it has no key, for that would have let it in. */
+const isPlain = sql`r.seq = 1`;
 
 const head = sql`r.shard = ${shard} and r.queue_id = q.id and ${inTime} order by ${dispatchOrder(sql`r`)} limit ${param('wanted')}::int`;
 
@@ -108,10 +110,16 @@ export interface PlainClaim {
   /** The number of the slot, from 1, for each job that is wanted. */
   readonly slotOf: readonly number[];
   readonly channel: ClaimChannel;
+  /** Gains those of the jobs that are given. */
+  readonly records: KnownRecords;
 }
 
 /** What was given of a queue that nothing bounds, for each slot; null where the whole statement has to look: nothing was done. */
-export async function claimPlain(run: Run, now: string | null, { queue, slots, slotOf, channel }: PlainClaim): Promise<Given | null> {
+export async function claimPlain(
+  run: Run,
+  now: string | null,
+  { queue, slots, slotOf, channel, records }: PlainClaim,
+): Promise<Given | null> {
   const rows = await run(claimPlainStatement, {
     now,
     epochs: epochsOf([queue]),
@@ -134,7 +142,9 @@ export async function claimPlain(run: Run, now: string | null, { queue, slots, s
     const place = int(row, 'slot') - 1;
     const slot = slots[place];
     if (slot === undefined) throw new Error('the database gave a job to a slot that was not sent');
-    jobs[place]?.push(parsePlain(row, queue, slot));
+    const given = parsePlain(row, queue, slot);
+    jobs[place]?.push(given);
+    records.add({ record: given.job, maxAttempts: intOrNull(row, 'max_attempts') });
   }
   return { jobs, limits: [], oneSlot: false };
 }

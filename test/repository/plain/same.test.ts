@@ -1,0 +1,128 @@
+/** The lesser statements of the hot path do what the whole ones do, for jobs and queues that nothing bounds. */
+import { describe, expect, it } from 'vitest';
+import { type JobSpec, NO_TIMEOUTS } from '../../../src/domain/job.ts';
+import { DEFAULT_RETRY_POLICY } from '../../../src/domain/retry.ts';
+import type { Queue } from '../../../src/domain/queue.ts';
+import { policy, slot } from '../../engine/stage.ts';
+import { put } from '../../support/bounds.ts';
+import { KnownRecords } from '../../../src/repository/known-records.ts';
+import { ackOf, openRoutes, ran, route, type Route, stage } from './route.ts';
+
+const FIRST = '00000000-0000-4000-8000-000000000001';
+
+openRoutes();
+
+/** What stands in the tables about the jobs of a queue and what was answered, but for what differs from one queue or job to the next. */
+async function factsOf(queue: Queue, answers: readonly unknown[]) {
+  const { sql } = stage;
+  const ids = sql`select id from stint.job where queue_id = ${queue.id}`;
+  const facts = {
+    answers,
+    jobs: await sql`select to_jsonb(t) - 'id' - 'ord' as row from stint.job t where id in (${ids}) order by t.ord`,
+    ready: await sql`select to_jsonb(t) - 'job' - 'ord' as row from stint.ready t where queue_id = ${queue.id} order by t.rank, t.ord`,
+    leases: await sql`select to_jsonb(t) - 'job' - 'ord' as row from stint.lease t where queue_id = ${queue.id} order by t.rank, t.ord`,
+    attempts: await sql`select to_jsonb(t) - 'job' as row from stint.attempt t where job in (${ids}) order by t.job`,
+    ends: await sql`select to_jsonb(t) - 'job' as row from stint.terminal t where job in (${ids}) order by t.job`,
+    journal: await sql`select to_jsonb(t) - 'n' - 'xid' - 'jobs' as row from stint.journal t where queue_ids[1] = ${queue.id} order by t.n`,
+  };
+  return JSON.stringify(facts, (key, value: unknown) => {
+    if (key === 'queue_id') return 'id of the queue';
+    if (key === 'jobId' || key === 'leaseToken') return 'of the job';
+    if (key === 'queue_ids' && Array.isArray(value)) return value.length;
+    if (key === 'moves' && Array.isArray(value)) return value.map((row: unknown[]) => row.slice(1));
+    return typeof value === 'bigint' ? String(value) : value;
+  });
+}
+
+const SPECS: readonly { readonly what: string; readonly spec: Partial<JobSpec> }[] = [
+  { what: 'nothing special', spec: {} },
+  { what: 'type, content type and priority', spec: { type: 'mail', contentType: 'text/x', priority: 7 } },
+  { what: 'headers and labels', spec: { headers: { a: '"1", {2}' }, labels: { b: 'ü\\' } } },
+  {
+    what: 'a retry policy',
+    spec: { retry: policy({ maxAttempts: 3, initialBackoffMs: 5, multiplier: 1.5, maxBackoffMs: 9, jitter: true }) },
+  },
+  { what: 'codes that are not tried again', spec: { retry: policy({ nonRetryableCodes: ['a', 'b"c'] }) } },
+  { what: 'timeouts', spec: { timeouts: { scheduleToStartMs: 10_000, startToCloseMs: 5_000, scheduleToCloseMs: 20_000 } } },
+  { what: 'a bound on the whole of its life', spec: { timeouts: { ...NO_TIMEOUTS, scheduleToCloseMs: 7_000 } } },
+  { what: 'an owner', spec: { disposition: 'OWNER_BOUND' } },
+];
+
+/** The life of two jobs of a kind, with what is answered. */
+async function live({ enqueue, claim: take, ack }: Route, queue: Queue, spec: Partial<JobSpec>, startOnClaim: boolean): Promise<string> {
+  const answers: unknown[] = [await enqueue([stage.item(queue, spec), stage.item(queue, { payload: Buffer.alloc(0) })])];
+  const told = { secret: FIRST, startOnClaim, leaseDurationMs: 9_000 };
+  const claimed = await take(
+    queue,
+    slot({ ...told, maxJobs: 1, workerId: 'a' }),
+    slot({ ...told, workerId: 'b', leaseDurationMs: null, maxJobs: 3 }),
+  );
+  answers.push(claimed, await factsOf(queue, []));
+  if (startOnClaim) answers.push(await ack(...claimed.map(ackOf)));
+  return factsOf(queue, answers);
+}
+
+describe.each([
+  ['started as it is claimed', true],
+  ['claimed alone', false],
+])('a job that is %s', (_, startOnClaim) => {
+  it.each(SPECS)('and has $what comes to the same by the lesser statements as by the whole ones', async ({ spec }) => {
+    const [one, other] = [
+      await stage.queue({ namespace: `one-${Math.random()}` }),
+      await stage.queue({ namespace: `two-${Math.random()}` }),
+    ];
+    const whole = await live(route(false), one, spec, startOnClaim);
+    expect(ran).toEqual(startOnClaim ? ['enqueue', 'claim', 'ack'] : ['enqueue', 'claim']);
+    ran.splice(0);
+    const lesser = await live(route(true), other, spec, startOnClaim);
+    expect(ran).toEqual(startOnClaim ? ['enqueue-plain', 'claim-plain', 'ack-plain'] : ['enqueue-plain', 'claim-plain']);
+    expect(lesser.replaceAll(other.namespace, one.namespace)).toEqual(whole);
+  });
+});
+
+it('a job of a queue that is claimed by type is found by its type', async () => {
+  const queue = await stage.queue();
+  await stage.repository.sortByType([queue]);
+  await route(true).enqueue([stage.item(queue, { type: 'a' }), stage.item(queue, { type: 'b' })]);
+  expect(ran).toEqual(['enqueue-plain']);
+  const { jobs } = await stage.repository.claim([queue], [slot({ maxJobs: 5 })], ['b']);
+  expect(jobs.flat().map(({ job }) => job.type)).toEqual(['b']);
+  expect(await stage.violations(queue.namespace)).toEqual([]);
+});
+
+describe('a record', () => {
+  it('that was not given here is read, beside one that was', async () => {
+    const queue = await stage.queue();
+    await stage.enqueue(queue, { labels: { a: '1' } }, { labels: { a: '2' } }, { labels: { a: '3' } });
+    const [here, elsewhere] = [route(true), route(true)];
+    const first = await here.claim(queue, slot());
+    const second = await elsewhere.claim(queue, slot());
+    const third = await here.claim(queue, slot());
+    const outcomes = await here.ack(...[...first, ...second, ...third].map(ackOf));
+    expect(outcomes.map((outcome) => (outcome.kind === 'applied' ? outcome.job.labels['a'] : outcome.kind))).toEqual(['1', '2', '3']);
+    expect(ran.at(-1)).toBe('ack-plain');
+  });
+
+  it('is forgotten where too many are known, the oldest first', async () => {
+    const records = new KnownRecords();
+    const { claim: take } = route(true);
+    const queue = await stage.queue();
+    await stage.enqueue(queue, {});
+    const [{ job } = expect.unreachable()] = await take(queue, slot());
+    const ids = Array.from({ length: 20_001 }, () => stage.mint.mint());
+    for (const jobId of ids) records.add({ record: { ...job, jobId }, maxAttempts: null });
+    expect(ids.filter((jobId) => records.get(jobId) === null)).toEqual(ids.slice(0, 1));
+  });
+
+  it('is known as long as the job is held here, and tells how many tries the queue grants by then', async () => {
+    const queue = await stage.queue();
+    const { claim: take, ack, records } = route(true);
+    const [jobId] = await stage.enqueue(queue, {});
+    const claimed = await take(queue, slot());
+    if (jobId === undefined) expect.unreachable();
+    expect(records.get(jobId)).toMatchObject({ record: { jobId }, maxAttempts: null });
+    await put(stage.repository, queue, { retry: { ...DEFAULT_RETRY_POLICY, maxAttempts: 77 } });
+    expect(await ack(...claimed.map(ackOf))).toMatchObject([{ kind: 'applied', job: { maxAttempts: 77 } }]);
+    expect(records.get(jobId)).toBeNull();
+  });
+});
