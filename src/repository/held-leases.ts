@@ -39,9 +39,8 @@ export const cancelledIfAsked = sql`case when l.cancel_deadline is not null then
 export const started = sql`and l.started_at is not null`;
 
 /**
- * CTE `m`: the locked leases of the batch, one row an item, with the batch's own columns beside them: `extraArrays` and
- * `extraColumns` name those, `derived` adds expressions over them, `columns` are those of
- * the lease, `condition` says what more it must be.
+ * CTE `m`, or `name`: the locked leases of the batch, one row an item, with the batch's own columns beside them: `extraArrays` and
+ * `extraColumns` name those, `derived` adds expressions over them, `columns` are those of the lease, `condition` says what more it must be.
  */
 export function heldLeases({
   extraArrays = sql``,
@@ -49,8 +48,9 @@ export function heldLeases({
   derived = sql``,
   columns = sql`*`,
   condition = sql``,
-}: Partial<Record<'extraArrays' | 'extraColumns' | 'derived' | 'columns' | 'condition', SQL>>): SQL {
-  return sql`m as materialized (
+  name = sql`m`,
+}: Partial<Record<'extraArrays' | 'extraColumns' | 'derived' | 'columns' | 'condition' | 'name', SQL>>): SQL {
+  return sql`${name} as materialized (
     select i.*, l.* ${derived} from unnest(${param('n')}::int[], ${param('jobs')}::uuid[], ${param('fences')}::bigint[], ${param('secrets')}::uuid[] ${extraArrays})
         as i(n, of_job, of_fence, of_token ${extraColumns})
       cross join c

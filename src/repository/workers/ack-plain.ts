@@ -1,7 +1,7 @@
 /**
- * Ack of first tries that nothing was told of, without a key, in queues without a gate. What the whole statement (`ack.ts`) does for those
- * is to end the try and the life, and most of its cost is to begin: its plan has several times the nodes. What it leaves out is
- * left as it was, for that one.
+ * Ack of first tries that nothing was told of, in queues without a gate. What the whole statement (`ack.ts`) does for those is to end the try
+ * and the life, and most of its cost is to begin: its plan has several times the nodes. Where one of the batch is anything else, or lost, it
+ * does nothing, and says so: a call is one commit.
  */
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
@@ -28,7 +28,9 @@ const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'un
     extraColumns: sql`, result, content_type`,
     columns: sql`l.job, l.fence, l.token, l.worker, l.claimed_at, l.started_at, l.queue_id, l.rank`,
     condition: isPlain,
+    name: sql`found`,
   })},
+  m as materialized (select * from found where (select count(*) from found) = cardinality(${param('n')}::int[])),
   ${deleteHeld},
   a as (
     insert into stint.attempt (shard, job, fence, attempt, refunded, life, token, settlement, worker, claimed_seq, claimed_at,
@@ -57,15 +59,15 @@ const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'un
 );
 
 /**
- * Acks what it may of `sent`, which are sorted by job, and tells which of them that was, by position. Only records that are not among
- * `records` are read, between the first and the last of them: no partition is opened for the others.
+ * The outcome of each of `sent`, which are sorted by job, by position; null where one of them is not for this statement: nothing was done.
+ * Only records that are not among `records` are read, between the first and the last of them: no partition is opened for the others.
  */
 export async function ackPlain(
   run: Run,
   now: string | null,
   sent: readonly Placed<AckItem>[],
   records: KnownRecords,
-): Promise<Map<number, SettleOutcome>> {
+): Promise<ReadonlyMap<number, SettleOutcome> | null> {
   const items = new Map(sent.map(({ item, position }) => [position, item]));
   const unknown = sent.map(({ item }) => item.token.jobId).filter((jobId) => records.get(jobId) === null);
   const rows = await run(ackPlainStatement, {
@@ -77,6 +79,7 @@ export async function ackPlain(
     firstUnknown: unknown[0] ?? null,
     lastUnknown: unknown.at(-1) ?? null,
   });
+  if (rows.length === 0) return null;
   const isRead = new Set(unknown);
   return new Map(
     rows.map((row) => {

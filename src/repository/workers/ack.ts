@@ -47,7 +47,7 @@ const ackStatement = statement<HeldParam | 'results' | 'contentTypes'>(
     from m x cross join c ${jobOfX}`,
 );
 
-/** What the lesser statement takes: the records that need not be read, and when it ended none. */
+/** What the lesser statement takes: the records that need not be read, and when it was tried in vain. */
 export interface PlainAcks {
   readonly records: KnownRecords;
   readonly inVain: InVain<'ack'>;
@@ -57,31 +57,37 @@ export interface PlainAcks {
 export function ackMany(run: Run, now: string | null, items: readonly AckItem[], plain?: PlainAcks): Promise<readonly SettleOutcome[]> {
   return settleBatch<AckItem, SettleOutcome>(run, now, items, {
     settlement: 'ack',
-    apply: async (batch) => {
-      const ended = await tryPlain(run, now, batch, plain);
-      const sent = batch.filter(({ position }) => !ended.has(position));
-      if (sent.length === 0) return ended;
-      const rows = await run(ackStatement, {
-        now,
-        ...heldValues(sent),
-        results: byteaArray(sent.map(({ item }) => item.result)),
-        contentTypes: textArray(sent.map(({ item }) => item.contentType)),
-      });
-      if (ended.size === 0 && rows.length > 0) plain?.inVain.add('ack');
-      for (const row of rows) ended.set(int(row, 'n'), acked(row, items[int(row, 'n')]));
-      return ended;
-    },
+    apply: async (sent) => (await tryPlain(run, now, sent, plain)) ?? (await ackWhole(run, now, items, sent)),
     again: (job) => ({ kind: 'already_applied', job }),
   });
 }
 
+/** Null where the lesser statement is not for these. */
 async function tryPlain(
   run: Run,
   now: string | null,
-  batch: readonly Placed<AckItem>[],
+  sent: readonly Placed<AckItem>[],
   plain: PlainAcks | undefined,
-): Promise<Map<number, SettleOutcome>> {
-  return plain === undefined || plain.inVain.has('ack') ? new Map() : ackPlain(run, now, batch, plain.records);
+): Promise<ReadonlyMap<number, SettleOutcome> | null> {
+  if (plain === undefined || plain.inVain.has('ack')) return null;
+  const outcomes = await ackPlain(run, now, sent, plain.records);
+  if (outcomes === null) plain.inVain.add('ack');
+  return outcomes;
+}
+
+async function ackWhole(
+  run: Run,
+  now: string | null,
+  items: readonly AckItem[],
+  sent: readonly Placed<AckItem>[],
+): Promise<ReadonlyMap<number, SettleOutcome>> {
+  const rows = await run(ackStatement, {
+    now,
+    ...heldValues(sent),
+    results: byteaArray(sent.map(({ item }) => item.result)),
+    contentTypes: textArray(sent.map(({ item }) => item.contentType)),
+  });
+  return new Map(rows.map((row) => [int(row, 'n'), acked(row, items[int(row, 'n')])]));
 }
 
 function acked(row: Row, item: AckItem | undefined): SettleOutcome {

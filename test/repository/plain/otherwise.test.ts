@@ -240,7 +240,7 @@ describe('an ack goes by the whole statement', () => {
         return held;
       },
     ],
-  ])('for %s, and by the lesser one for what comes with it', async (_, hold) => {
+  ])('for %s, and what comes with it', async (_, hold) => {
     const queue = await stage.queue();
     const special = await hold(queue);
     const plain = await stage.held(await stage.queue());
