@@ -55,6 +55,8 @@ export interface Cell {
   readonly own?: 'queues' | 'session';
   /** Jobs that a `Work` session holds at once. */
   readonly credits?: number;
+  /** Time before the measurement, of the measured time. Default: 0.3. */
+  readonly warmUpShare?: number;
   /** Default: the payload that all rows have. */
   readonly payloadBytes?: number;
 }

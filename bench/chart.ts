@@ -1,6 +1,6 @@
 /** The outcomes as a picture: a bar each, from "as fast as the other" to its median, with its range over the rounds. */
 import type { Outcome } from './figures.ts';
-import { isTime } from './reaches.ts';
+import { isCost } from './reaches.ts';
 import { line, pixels, text } from './svg.ts';
 import { titleOf } from './table.ts';
 
@@ -50,7 +50,7 @@ export function chartOf(outcomes: readonly Outcome[]): string {
 function barOf(outcome: Outcome): Bar {
   const { ratio, wanted, aim, verdict } = outcome;
   const title = titleOf(outcome);
-  if (!isTime(outcome)) return { title, verdict, median: ratio.median, least: ratio.min, most: ratio.max, wanted, aim };
+  if (!isCost(outcome)) return { title, verdict, median: ratio.median, least: ratio.min, most: ratio.max, wanted, aim };
   return { title, verdict, median: 1 / ratio.median, least: 1 / ratio.max, most: 1 / ratio.min, wanted: 1 / wanted, aim: 1 / aim };
 }
 

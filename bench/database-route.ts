@@ -50,7 +50,8 @@ export async function databaseRoute({ target, batch, keys, ...place }: Place): P
   };
 }
 
-function itemOf(
+/** A job as the bench enqueues it, with an id of its own. */
+export function itemOf(
   queue: EnqueueItem['queue'] | undefined,
   mint: JobIdMint,
   own: Pick<EnqueueItem['spec'], 'payload' | 'fairnessKey' | 'concurrencyKey'>,

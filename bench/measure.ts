@@ -74,7 +74,7 @@ export class Meter {
 
   /** Null when the backlog ran dry. */
   async #try({ cell, variant, seconds, signal }: Wish, backlogPerSecond: number): Promise<Measured | null> {
-    const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, WARM_UP_SHARE * seconds);
+    const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, (cell.warmUpShare ?? WARM_UP_SHARE) * seconds);
     const queue = `bench-${(this.#queues += 1)}`;
     const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
     if (serviceOf(variant) === 'service') await this.#stage.replicas.set(cell.replicas ?? 1);

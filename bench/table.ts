@@ -1,5 +1,5 @@
 import type { Figures, Outcome } from './figures.ts';
-import { isTime } from './reaches.ts';
+import { isCost } from './reaches.ts';
 import type { Spread } from './statistics.ts';
 
 /** A load process above this share of a core may be what limits: such a rate is marked. */
@@ -48,7 +48,7 @@ const REACH_COLUMNS = ['', 'ratio (min–max)', 'by CPU of service and Postgres'
 export function reachTable(outcomes: readonly Outcome[]): string {
   const rows = outcomes.map((outcome) => {
     const { ratio, ratioByCpu, wanted, aim, verdict } = outcome;
-    const bound = isTime(outcome) ? '≤' : '≥';
+    const bound = isCost(outcome) ? '≤' : '≥';
     return [
       titleOf(outcome),
       range(ratio, 2),
