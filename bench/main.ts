@@ -47,7 +47,7 @@ async function bench(options: BenchOptions): Promise<void> {
       for await (const entry of measureRound(meter, round, { ...options, cells: cast.cells })) entries.push(entry);
       for await (const measured of deliverRound(stage, round, options)) deliveries.push(measured);
     }
-    const wish = { ...options, stage, series: options.growth, deepest: options.deepestBacklog, signal: interrupted.signal };
+    const wish = { ...options, stage, meter, series: options.growth, deepest: options.deepestBacklog, signal: interrupted.signal };
     for await (const entry of measureGrowth(wish)) growth.push(entry);
   } finally {
     await stage.stop();

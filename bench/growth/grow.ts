@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
 import { BenchProcess, ownProgram } from '../bench-process.ts';
-import { Meter } from '../measure.ts';
+import type { Meter } from '../measure.ts';
 import type { Stage } from '../stage.ts';
 import { measureBacklog } from './backlog.ts';
 import { layIn } from './lay-in.ts';
@@ -9,6 +9,8 @@ import { BACKLOGS, claimRow, CLAIMS, loadedSpots, type SeriesName, type Spot } f
 
 export interface GrowthWish {
   readonly stage: Stage;
+  /** Of that stage: it knows which queues others have left something in. */
+  readonly meter: Meter;
   readonly series: readonly SeriesName[];
   /** The deepest backlog that is laid in. */
   readonly deepest: number;
@@ -23,8 +25,7 @@ export const GROWTH_SETTINGS = { max_connections: '300' } as const;
 const QUEUE = 'backlog';
 
 /** Every spot of the series, once in each round. */
-export async function* measureGrowth({ stage, series, deepest, rounds, seconds, signal }: GrowthWish): AsyncGenerator<GrowthEntry> {
-  const meter = new Meter(stage);
+export async function* measureGrowth({ stage, meter, series, deepest, rounds, seconds, signal }: GrowthWish): AsyncGenerator<GrowthEntry> {
   const backlogs = series.includes('backlog') ? await layInBacklogs(stage, deepest, signal) : [];
   for (let round = 1; round <= rounds; round += 1) {
     for (const name of series) {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NO_KEYS } from '../../bench/cells.ts';
 import { measureBacklog } from '../../bench/growth/backlog.ts';
 import { explainClaim } from '../../bench/growth/explain-claim.ts';
 import { layIn } from '../../bench/growth/lay-in.ts';
+import { grpcRoute } from '../../bench/grpc-route.ts';
 import { connect, type Stint } from '../contract/stint.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { violationsIn } from '../../bench/soak/soundness.ts';
@@ -20,7 +22,8 @@ describe('a backlog that was laid in by the database', () => {
 
   beforeAll(async () => {
     database = await createDatabase();
-    await layIn({ url: database.url, queue: QUEUE, jobs: JOBS });
+    // The first is counted, the second is folded from the journal.
+    for (const jobs of [1_000, JOBS - 1_000]) await layIn({ url: database.url, queue: QUEUE, jobs });
     service = await startService({ database });
     stint = connect(service.address);
   });
@@ -34,6 +37,17 @@ describe('a backlog that was laid in by the database', () => {
     expect(await violationsIn(service.address, ['default'])).toEqual([]);
     const { stats } = await stint.getQueueStats({ queue: QUEUE });
     expect(stats?.jobs?.ready).toBe(BigInt(JOBS));
+  });
+
+  it('has the rows that an enqueue writes', async () => {
+    const route = await grpcRoute({ target: service.address, queue: QUEUE, batch: 1, keys: NO_KEYS });
+    await route.enqueue();
+    await route.close();
+    const kinds = await database.sql`
+      select distinct to_jsonb(r) - '{ord,job}'::text[] as token, to_jsonb(j) - '{ord,id,created_at}'::text[] as record
+        from stint.ready r join stint.job j on j.id = r.job`;
+    expect(kinds).toHaveLength(1);
+    expect((await stint.claim({ workerId: 'w', queues: [QUEUE], maxJobs: 1 })).jobs).toHaveLength(1);
   });
 
   it('tells of each job that it was enqueued', async () => {
