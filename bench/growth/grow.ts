@@ -36,6 +36,7 @@ export async function* measureGrowth({ stage, meter, series, deepest, rounds, se
         }
       }
     }
+    await stage.replicas.set(1);
     for (const { jobs, url } of inTurn(backlogs, round)) {
       for await (const found of besideBacklog({ url, seconds, signal })) yield noted({ series: 'backlog', at: jobs, round, ...found });
     }

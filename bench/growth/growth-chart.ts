@@ -17,8 +17,8 @@ const GREY = '#555555';
 
 /** Of a panel, where a column's title leans on the text beside its table. */
 const TITLES: Readonly<Partial<Record<FigureName, string>>> = {
-  cpu: 'CPU of service and Postgres, s per 1,000 jobs',
-  buffers: 'shared buffers of the statement, 8 KiB each',
+  cpu: 'CPU s per 1,000 jobs',
+  buffers: 'shared buffers of the claim',
 };
 
 /** Values that lie further apart than this are drawn on a logarithmic axis. */
@@ -38,7 +38,7 @@ export function growthChart(points: readonly GrowthPoint[]): string {
       x: 10,
       y: 40,
       colour: GREY,
-      of: 'Medians over the rounds; the upright line is their range. What grows is on a logarithmic axis.',
+      of: 'Medians over the rounds; the upright line is their range. CPU is that of service and Postgres together.',
     }),
     ...names.flatMap((name, index) => {
       const own = points.filter((point) => point.series === name);

@@ -23,7 +23,7 @@ export interface LayIn {
 }
 
 /**
- * READY jobs by the database itself, a hundred times as fast as by calls: record, token and journal are the rows that an enqueue writes. Then
+ * READY jobs by the database itself, several times as fast as by calls: record and token are the rows that an enqueue writes, and so is the journal. Then
  * the database is vacuumed and analyzed, as it is some time later, and the tallies count what is there.
  */
 export async function layIn({ url, queue, jobs, signal }: LayIn): Promise<void> {
