@@ -23,8 +23,8 @@ export interface LayIn {
 }
 
 /**
- * READY jobs by the database itself, several times as fast as by calls: record and token are the rows that an enqueue writes, and so is the journal. Then
- * the database is vacuumed and analyzed, as it is some time later, and the tallies count what is there.
+ * READY jobs by the database itself, several times as fast as by calls: records, tokens and journal are such as an enqueue writes. Then the
+ * database is vacuumed and analyzed, as it is some time later, and the tallies count what is there.
  */
 export async function layIn({ url, queue, jobs, signal }: LayIn): Promise<void> {
   const store = await openStore({ url, clock: DATABASE_CLOCK, random: Math.random });
