@@ -49,6 +49,16 @@ export interface Cell {
   readonly queues?: number;
   /** Callers of whole unary lifecycles beside it, on another queue. */
   readonly besideCallers?: number;
+  /** Replicas that the callers are spread over. Default: 1. */
+  readonly replicas?: number;
+  /** What each caller has for itself: its share of the queues, or a `Work` session. Default: all of a process share all. */
+  readonly own?: 'queues' | 'session';
+  /** Jobs that a `Work` session holds at once. */
+  readonly credits?: number;
+  /** Time before the measurement, of the measured time. Default: 0.3. */
+  readonly warmUpShare?: number;
+  /** Default: the payload that all rows have. */
+  readonly payloadBytes?: number;
 }
 
 /** Calls in flight at once of a variant, over all its processes. */

@@ -1,6 +1,7 @@
 /** The outcomes as a picture: a bar each, from "as fast as the other" to its median, with its range over the rounds. */
 import type { Outcome } from './figures.ts';
-import { isTime } from './reaches.ts';
+import { isCost } from './reaches.ts';
+import { line, pixels, text } from './svg.ts';
 import { titleOf } from './table.ts';
 
 const WIDTH = 900;
@@ -49,7 +50,7 @@ export function chartOf(outcomes: readonly Outcome[]): string {
 function barOf(outcome: Outcome): Bar {
   const { ratio, wanted, aim, verdict } = outcome;
   const title = titleOf(outcome);
-  if (!isTime(outcome)) return { title, verdict, median: ratio.median, least: ratio.min, most: ratio.max, wanted, aim };
+  if (!isCost(outcome)) return { title, verdict, median: ratio.median, least: ratio.min, most: ratio.max, wanted, aim };
   return { title, verdict, median: 1 / ratio.median, least: 1 / ratio.max, most: 1 / ratio.min, wanted: 1 / wanted, aim: 1 / aim };
 }
 
@@ -89,35 +90,4 @@ function drawn({ title, verdict, median, least, most, wanted, aim }: Bar, top: n
     mark(aim, 3),
     text({ x: WIDTH - RIGHT + 12, y: middle + 4, of: `${median.toFixed(2)}×` }),
   ];
-}
-
-interface Line {
-  readonly x1: number;
-  readonly y1: number;
-  readonly x2: number;
-  readonly y2: number;
-  readonly colour: string;
-  readonly width?: number;
-}
-
-function line({ x1, y1, x2, y2, colour, width = 1 }: Line): string {
-  return `<line x1="${pixels(x1)}" y1="${pixels(y1)}" x2="${pixels(x2)}" y2="${pixels(y2)}" stroke="${colour}" stroke-width="${width}"/>`;
-}
-
-interface Text {
-  readonly x: number;
-  readonly y: number;
-  readonly of: string;
-  readonly anchor?: 'start' | 'middle' | 'end';
-  readonly colour?: string;
-  readonly size?: number;
-}
-
-function text({ x, y, of, anchor = 'start', colour = '#111111', size = 12 }: Text): string {
-  const escaped = of.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${pixels(x)}" y="${pixels(y)}" text-anchor="${anchor}" fill="${colour}" font-size="${size}">${escaped}</text>`;
-}
-
-function pixels(length: number): string {
-  return length.toFixed(1);
 }

@@ -6,7 +6,7 @@ import { JobIdMint } from '../src/engine/jobs/mint-job-id.ts';
 import { DATABASE_CLOCK } from '../src/engine/ports/clock.ts';
 import type { EnqueueItem } from '../src/engine/ports/repository.ts';
 import { openStore } from '../src/repository/store.ts';
-import { CONTENT_TYPE, JOB_TYPE, LEASE_MS, PAYLOAD, RESULT, WORKER_ID } from './payload.ts';
+import { CONTENT_TYPE, JOB_TYPE, LEASE_MS, payloadOf, RESULT, WORKER_ID } from './payload.ts';
 import type { Place } from './messages.ts';
 import { queuesOf, type Route, turningKeys } from './route.ts';
 
@@ -19,8 +19,9 @@ export async function databaseRoute({ target, batch, keys, ...place }: Place): P
   mint.setDatabaseTime(await repository.databaseTime());
   const queues = await repository.createQueues(queuesOf(place).map((name) => ({ namespace: 'default', name })));
   const nextKeys = turningKeys(keys);
+  const payload = payloadOf(place.payloadBytes);
   let turn = 0;
-  const nextItem = () => itemOf(queues[(turn += 1) % queues.length], mint, nextKeys());
+  const nextItem = () => itemOf(queues[(turn += 1) % queues.length], mint, { payload, ...nextKeys() });
   return {
     enqueue: async () => {
       const outcomes = await repository.enqueueMany(Array.from({ length: batch }, nextItem));
@@ -49,16 +50,16 @@ export async function databaseRoute({ target, batch, keys, ...place }: Place): P
   };
 }
 
-function itemOf(
+/** A job as the bench enqueues it, with an id of its own. */
+export function itemOf(
   queue: EnqueueItem['queue'] | undefined,
   mint: JobIdMint,
-  keys: Pick<EnqueueItem['spec'], 'fairnessKey' | 'concurrencyKey'>,
+  own: Pick<EnqueueItem['spec'], 'payload' | 'fairnessKey' | 'concurrencyKey'>,
 ): EnqueueItem {
   if (queue === undefined) throw new Error('a queue was not made');
   const spec: EnqueueItem['spec'] = {
     queue: queue.name,
     type: JOB_TYPE,
-    payload: PAYLOAD,
     contentType: CONTENT_TYPE,
     headers: {},
     labels: {},
@@ -69,7 +70,7 @@ function itemOf(
     runAt: null,
     timeouts: NO_TIMEOUTS,
     disposition: 'RERUNNABLE' as const,
-    ...keys,
+    ...own,
     retry: { maxAttempts: null, initialBackoffMs: null, multiplier: null, maxBackoffMs: null, jitter: null, nonRetryableCodes: null },
   };
   return { queue, spec, jobId: mint.mint(), digest: contentDigest(spec) };

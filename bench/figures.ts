@@ -1,6 +1,6 @@
 import type { Cell, Variant } from './cells.ts';
 import type { Measured } from './measure.ts';
-import { isTime, type Reach, reaches } from './reaches.ts';
+import { isCost, type Reach, reaches } from './reaches.ts';
 import { type Spread, spreadOf } from './statistics.ts';
 
 /** A measurement and where it belongs. */
@@ -27,7 +27,12 @@ export interface Figures {
 }
 
 /** How a reach was met: the ratio within each round, so that what disturbs a round disturbs both sides. */
-export interface Outcome extends Reach {
+export interface Outcome extends Pick<Reach, 'wanted' | 'aim'> {
+  readonly cell: string;
+  readonly of: string;
+  readonly against: string;
+  /** Jobs a second; or a time of the turns, or shared buffers of a statement: where more is worse. */
+  readonly figure: Reach['figure'] | 'buffers';
   readonly ratio: Spread;
   /** The same of jobs for each CPU second that is spent behind the clients: clients take none of it. Null for a time. */
   readonly ratioByCpu: Spread | null;
@@ -68,7 +73,7 @@ export function outcomesOf(entries: readonly Entry[]): readonly Outcome[] {
     const ratio = ratios(entries, reach, (measured) => figureOf(reach, measured));
     if (ratio.length === 0) return [];
     const spread = spreadOf(ratio);
-    const ratioByCpu = isTime(reach) ? null : spreadOf(ratios(entries, reach, jobsPerCpuSecond));
+    const ratioByCpu = isCost(reach) ? null : spreadOf(ratios(entries, reach, jobsPerCpuSecond));
     return [{ ...reach, ratio: spread, ratioByCpu, verdict: verdictOf(reach, spread.median) }];
   });
 }
@@ -77,8 +82,8 @@ function figureOf({ figure }: Reach, { jobsPerSecond, turnMs }: Measured): numbe
   return figure === 'rate' ? jobsPerSecond : turnMs[figure];
 }
 
-function verdictOf(reach: Reach, ratio: number): Outcome['verdict'] {
-  const reaches = (bound: number) => (isTime(reach) ? ratio <= bound : ratio >= bound);
+export function verdictOf(reach: Pick<Outcome, 'figure' | 'wanted' | 'aim'>, ratio: number): Outcome['verdict'] {
+  const reaches = (bound: number) => (isCost(reach) ? ratio <= bound : ratio >= bound);
   return reaches(reach.aim) ? 'aim reached' : reaches(reach.wanted) ? 'reached' : 'missed';
 }
 

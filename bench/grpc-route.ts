@@ -3,33 +3,33 @@ import { EnqueueBatchRequest, EnqueueRequest, JobServiceClient } from '../gen/st
 import { call } from '../examples/call.ts';
 import { claimDrainer } from './drainer.ts';
 import { CALL_LIMIT, expectAll } from './expect-all.ts';
-import { CONTENT_TYPE, JOB_TYPE, PAYLOAD } from './payload.ts';
+import { CONTENT_TYPE, JOB_TYPE, payloadOf } from './payload.ts';
 import type { Place } from './messages.ts';
 import { queuesOf, type Route, turningKeys } from './route.ts';
 import { workDrainer } from './work-drainer.ts';
 
 /** As a client does it: unary calls for a batch of one, batch calls otherwise; all over one connection a process. */
-export function grpcRoute(place: Place): Promise<Route> {
+export async function grpcRoute(place: Place): Promise<Route> {
   const { target, batch, keys } = place;
   const jobs = new JobServiceClient(target, credentials.createInsecure());
-  const jobOf = jobsOf(queuesOf(place), turningKeys(keys));
-  const drainer = place.through === 'work' ? workDrainer(place) : claimDrainer(place);
-  return Promise.resolve({
+  const jobOf = jobsOf(queuesOf(place), payloadOf(place.payloadBytes), turningKeys(keys));
+  const drainer = place.through === 'work' ? await workDrainer(place) : claimDrainer(place);
+  return {
     ...drainer,
     enqueue: batch === 1 ? enqueueOne(jobs, jobOf) : enqueueBatch(jobs, jobOf, batch),
     close: async () => {
       jobs.close();
       await drainer.close();
     },
-  });
+  };
 }
 
-const jobsOf = (queues: readonly string[], nextKeys: ReturnType<typeof turningKeys>) => {
+const jobsOf = (queues: readonly string[], payload: Buffer, nextKeys: ReturnType<typeof turningKeys>) => {
   let turn = 0;
   return () => ({
     queue: queues[(turn += 1) % queues.length] ?? '',
     type: JOB_TYPE,
-    payload: PAYLOAD,
+    payload,
     contentType: CONTENT_TYPE,
     ...nextKeys(),
   });

@@ -14,8 +14,9 @@ export class LoadRun {
   readonly #marks: number[] = [];
   readonly #callers: Promise<PromiseSettledResult<void>[]>;
 
-  constructor(callers: number, turn: () => Promise<Turn>) {
-    this.#callers = Promise.allSettled(Array.from({ length: callers }, () => this.#work(turn)));
+  /** `turn`: of a caller, by its number. */
+  constructor(callers: number, turn: (caller: number) => Promise<Turn>) {
+    this.#callers = Promise.allSettled(Array.from({ length: callers }, (_, caller) => this.#work(() => turn(caller))));
   }
 
   async #work(turn: () => Promise<Turn>): Promise<void> {

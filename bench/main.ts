@@ -1,11 +1,15 @@
 // Speed and cost of the service, against the same without group commit, against its bare statements, and against other queues.
 //
-//   npm run bench [-- --full | --quick | --help | …]
+//   npm run bench [-- --full | --grow | --quick | --help | …]
 import { writeFileSync } from 'node:fs';
 import { type Cast, gatherCast } from './cast.ts';
 import { chartOf } from './chart.ts';
 import { type DeliverMeasured, deliverTable, measureDelivery } from './deliver.ts';
 import { type Entry, figuresOf, outcomesOf } from './figures.ts';
+import { GROWTH_SETTINGS, measureGrowth } from './growth/grow.ts';
+import { growthChart } from './growth/growth-chart.ts';
+import { growthTables } from './growth/growth-table.ts';
+import { type GrowthEntry, growthOutcomes, pointsOf } from './growth/points.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { Meter } from './measure.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
@@ -32,19 +36,23 @@ async function bench(options: BenchOptions): Promise<void> {
   console.error(`bench: ${JSON.stringify(machine)}`);
   const cast = gatherCast(options.cells);
   for (const [variant, why] of Object.entries(cast.missing)) console.error(`bench: without "${variant}": ${why}`);
-  const stage = await setStage({ ...options, ...cast });
+  const postgresSettings = options.growth.length > 0 ? GROWTH_SETTINGS : {};
+  const stage = await setStage({ ...options, ...cast, postgresSettings });
   const meter = new Meter(stage);
   const entries: Entry[] = [];
   const deliveries: DeliverMeasured[] = [];
+  const growth: GrowthEntry[] = [];
   try {
     for (let round = 1; round <= options.rounds; round += 1) {
       for await (const entry of measureRound(meter, round, { ...options, cells: cast.cells })) entries.push(entry);
       for await (const measured of deliverRound(stage, round, options)) deliveries.push(measured);
     }
+    const wish = { ...options, stage, meter, series: options.growth, deepest: options.deepestBacklog, signal: interrupted.signal };
+    for await (const entry of measureGrowth(wish)) growth.push(entry);
   } finally {
     await stage.stop();
   }
-  report({ entries, deliveries, cast }, { ...machine, postgres: stage.postgresVersion, settings: stage.settings }, options);
+  report({ entries, deliveries, growth, cast }, { ...machine, postgres: stage.postgresVersion, settings: stage.settings }, options);
 }
 
 /** Each round begins elsewhere, so that no cell always follows the same one, and no variant always comes first. */
@@ -93,6 +101,7 @@ function rotated<Item>(items: readonly Item[], by: number): readonly Item[] {
 interface Found {
   readonly entries: readonly Entry[];
   readonly deliveries: readonly DeliverMeasured[];
+  readonly growth: readonly GrowthEntry[];
   readonly cast: Cast;
 }
 
@@ -100,17 +109,21 @@ type Ground = Machine & { readonly postgres: string; readonly settings: Stage['s
 
 /** The tables are for people, the last line for programs. */
 function report(
-  { entries, deliveries, cast: { peers, missing } }: Found,
+  { entries, deliveries, growth, cast: { peers, missing } }: Found,
   machine: Ground,
-  { jsonFile, chartFile, rounds, seconds, clients }: BenchOptions,
+  { jsonFile, chartFile, growthChartFile, rounds, seconds, clients }: BenchOptions,
 ): void {
   const figures = figuresOf(entries);
-  const outcomes = outcomesOf(entries);
+  const outcomes = [...outcomesOf(entries), ...growthOutcomes(growth)];
+  const points = pointsOf(growth);
   const measuredAt = new Date().toISOString();
-  const summary = { measuredAt, machine, peers, missing, rounds, seconds, clients, figures, outcomes, deliveries };
-  if (figures.length > 0) console.log(`${tableOf(figures)}\n\n${reachTable(outcomes)}\n`);
+  const summary = { measuredAt, machine, peers, missing, rounds, seconds, clients, figures, outcomes, deliveries, growth: points };
+  if (figures.length > 0) console.log(`${tableOf(figures)}\n`);
   if (deliveries.length > 0) console.log(`${deliverTable(deliveries)}\n`);
-  if (jsonFile !== null) writeFileSync(jsonFile, `${JSON.stringify({ ...summary, entries }, null, 2)}\n`);
-  if (chartFile !== null) writeFileSync(chartFile, chartOf(outcomes));
+  if (points.length > 0) console.log(`${growthTables(points)}\n`);
+  if (outcomes.length > 0) console.log(`${reachTable(outcomes)}\n`);
+  if (jsonFile !== null) writeFileSync(jsonFile, `${JSON.stringify({ ...summary, entries, growthEntries: growth }, null, 2)}\n`);
+  if (chartFile !== null) writeFileSync(chartFile, chartOf(outcomesOf(entries)));
+  if (growthChartFile !== null) writeFileSync(growthChartFile, growthChart(points));
   console.log(JSON.stringify(summary));
 }

@@ -3,9 +3,10 @@ import type { BenchProcess } from './bench-process.ts';
 import { credentials } from '@grpc/grpc-js';
 import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
 import { call } from '../examples/call.ts';
-import { callersOf, type Cell, isPeer, keysOf, NO_KEYS, serviceOf, type Variant } from './cells.ts';
+import { type Cell, isPeer, keysOf, serviceOf, type Variant } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
+import { tasksOf } from './placement.ts';
 import type { Stage } from './stage.ts';
 import { quantile } from './statistics.ts';
 
@@ -73,11 +74,12 @@ export class Meter {
 
   /** Null when the backlog ran dry. */
   async #try({ cell, variant, seconds, signal }: Wish, backlogPerSecond: number): Promise<Measured | null> {
-    const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, WARM_UP_SHARE * seconds);
+    const warmUpSeconds = Math.max(MIN_WARM_UP_SECONDS, (cell.warmUpShare ?? WARM_UP_SHARE) * seconds);
     const queue = `bench-${(this.#queues += 1)}`;
     const calls = Math.ceil((backlogPerSecond * (warmUpSeconds + seconds)) / FILL_BATCH);
-    // A peer begins anew by it.
-    if (calls > 0 || isPeer(variant))
+    if (serviceOf(variant) === 'service') await this.#stage.replicas.set(cell.replicas ?? 1);
+    // A peer begins anew by it, and a thousand queues are made before they are used.
+    if (calls > 0 || isPeer(variant) || cell.own === 'queues')
       await this.#fillerOf(variant).ask({
         kind: 'fill',
         target: this.#stage.databaseOf(variant),
@@ -122,21 +124,17 @@ export class Meter {
   }
 
   #assign(cell: Cell, variant: Variant, queue: string): readonly Assignment[] {
-    const { load, batch, queues } = cell;
-    const { services, databaseOf } = this.#stage;
+    const serving = this.#serving(variant);
+    const targets = serving.length === 0 ? [this.#stage.databaseOf(variant)] : serving.map(({ address }) => address);
+    const loaders = this.#loadersOf(cell, variant);
+    return assign(loaders, tasksOf(cell, variant, { targets, queue }, loaders.length));
+  }
+
+  /** None of a variant that speaks to no service. */
+  #serving(variant: Variant): readonly BenchProcess[] {
+    const { replicas, services } = this.#stage;
     const service = serviceOf(variant);
-    const target = service === null ? databaseOf(variant) : services[service].address;
-    const keys = keysOf(variant);
-    return spreadOver(this.#loadersOf(cell, variant), callersOf(cell, variant), (callers) => ({
-      load,
-      target,
-      queue,
-      queues,
-      batch,
-      keys,
-      callers,
-      through: variant === 'work' ? 'work' : 'claim',
-    }));
+    return service === null ? [] : service === 'service' ? replicas.running : [services[service]];
   }
 
   /** So wide that nothing ever meets them. */
@@ -149,28 +147,22 @@ export class Meter {
 
   #assignBeside(callers: number, variant: Variant, queue: string): readonly Assignment[] {
     const target = this.#stage.services[serviceOf(variant) ?? 'service'].address;
-    return spreadOver(this.#stage.clients, callers, (some) => ({
-      load: 'lifecycle',
-      target,
-      queue,
-      batch: 1,
-      keys: NO_KEYS,
-      callers: some,
-    }));
+    const { clients } = this.#stage;
+    const cell: Cell = { name: 'beside', load: 'lifecycle', batch: 1, callers, variants: [variant] };
+    return assign(clients, tasksOf(cell, 'service', { targets: [target], queue }, clients.length));
   }
 
   async #sample(variant: Variant, assignments: readonly Assignment[]): Promise<Sample> {
-    const { sql, services, postgresPid } = this.#stage;
+    const { sql, postgresPid } = this.#stage;
     const [row] = await sql`
       select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as wal, pg_snapshot_xmax(pg_current_snapshot())::text as xid`;
     const marks = await Promise.all(assignments.map(async ({ process }) => mark.parse(await process.ask({ kind: 'mark' }))));
-    const service = serviceOf(variant);
-    const server = service === null ? Number.NaN : cpuSecondsOf(services[service].pid);
+    const serving = this.#serving(variant);
     return {
       atMs: performance.now(),
       marks,
       clients: assignments.map(({ process }) => cpuSecondsOf(process.pid)),
-      server,
+      server: serving.length === 0 ? Number.NaN : serving.reduce((sum, { pid }) => sum + cpuSecondsOf(pid), 0),
       postgres: cpuSecondsOf(postgresPid),
       wal: Number(row?.['wal']),
       writes: Number(row?.['xid']),
@@ -188,11 +180,11 @@ interface Sample {
   readonly writes: number;
 }
 
-/** As evenly as it goes; a process without a caller stays idle. */
-function spreadOver(processes: readonly BenchProcess[], callers: number, taskOf: (callers: number) => Task): readonly Assignment[] {
+/** A process without a task stays idle. */
+function assign(processes: readonly BenchProcess[], tasks: readonly (Task | null)[]): readonly Assignment[] {
   return processes.flatMap((process, index) => {
-    const share = Math.ceil((callers - index) / processes.length);
-    return share > 0 ? [{ process, task: taskOf(share) }] : [];
+    const task = tasks[index] ?? null;
+    return task === null ? [] : [{ process, task }];
   });
 }
 

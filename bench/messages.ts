@@ -14,6 +14,12 @@ const place = {
   batch: z.int(),
   /** How workers come by jobs. Default: by `Claim`. */
   through: z.enum(['claim', 'work']).optional(),
+  /** Jobs that a `Work` session holds at once. */
+  credits: z.int().optional(),
+  /** Of those queues every so-manieth only, from this one on. Default: all of them. */
+  share: z.object({ number: z.int(), of: z.int() }).optional(),
+  /** Bytes of a payload. Default: the payload that all rows have. */
+  payloadBytes: z.int().optional(),
   /** Keys of each kind that the jobs have in turn; 0: they have none. */
   keys: z.object({ fairness: z.int(), concurrency: z.int() }),
 };
@@ -25,6 +31,8 @@ const task = z.object({
   ...place,
   load: z.enum(LOADS),
   callers: z.int(),
+  /** Where callers go in turn, each of these by a route of its own. Default: all of them by one route. */
+  places: z.array(z.object(place)).optional(),
   /** A caller begins its turns so far apart, unless they take longer. Default: one after the other. */
   everyMs: z.number().optional(),
 });

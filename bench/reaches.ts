@@ -29,6 +29,6 @@ export const reaches: readonly Reach[] = [
 ];
 
 /** Where more is worse. */
-export function isTime({ figure }: Pick<Reach, 'figure'>): boolean {
+export function isCost({ figure }: { readonly figure: string }): boolean {
   return figure !== 'rate';
 }

@@ -1,7 +1,7 @@
 import { LoadRun } from './load-run.ts';
 import type { Loader } from './load-process.ts';
 import type { Fill, Place } from './messages.ts';
-import { paced, type Route, turnOf } from './route.ts';
+import { paced, type Route, type Turn, turnOf } from './route.ts';
 
 export type RouteOf = (place: Place) => Promise<Route>;
 
@@ -12,19 +12,36 @@ const fillersOf = ({ keys }: Place) => (keys.fairness === 0 ? 2 : 1);
 export function routeLoader(routeOf: RouteOf): Loader {
   return {
     layIn: (request) => layIn(routeOf, request),
-    start: async ({ load, callers, everyMs = 0, ...place }) => {
-      const route = await routeOf(place);
-      const run = new LoadRun(callers, paced(turnOf(load, route, place.batch), everyMs));
+    start: async ({ load, callers, places, everyMs = 0, ...place }) => {
+      const routes = await openAll(routeOf, places ?? [place]);
+      const turns = routes.map((route) => paced(turnOf(load, route, place.batch), everyMs));
+      const run = new LoadRun(callers, async (caller) => turns[caller % turns.length]?.() ?? NOTHING);
       const stop = async () => {
         try {
           return await run.stop();
         } finally {
-          await route.close();
+          await closeAll(routes);
         }
       };
       return { mark: () => run.mark(), stop };
     },
   };
+}
+
+const NOTHING: Turn = { jobs: 0, tookMs: 0 };
+
+/** All of them, or none. */
+async function openAll(routeOf: RouteOf, places: readonly Place[]): Promise<readonly Route[]> {
+  const opened = await Promise.allSettled(places.map(routeOf));
+  const routes = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = opened.find((one) => one.status === 'rejected');
+  if (failed === undefined) return routes;
+  await closeAll(routes);
+  throw failed.reason;
+}
+
+async function closeAll(routes: readonly Route[]): Promise<void> {
+  await Promise.all(routes.map((route) => route.close()));
 }
 
 async function layIn(routeOf: RouteOf, request: Fill): Promise<void> {

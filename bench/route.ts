@@ -11,9 +11,12 @@ export interface Route {
   close(): Promise<void>;
 }
 
-/** The queues that jobs are spread over. */
-export function queuesOf({ queue, queues = 1 }: { readonly queue: string; readonly queues?: number | undefined }): readonly string[] {
-  return queues === 1 ? [queue] : Array.from({ length: queues }, (_, index) => `${queue}-${index}`);
+/** The queues that jobs are spread over. A share of fewer queues than there are shares is one of them. */
+export function queuesOf({ queue, queues = 1, share }: Pick<Place, 'queue' | 'queues' | 'share'>): readonly string[] {
+  const all = queues === 1 ? [queue] : Array.from({ length: queues }, (_, index) => `${queue}-${index}`);
+  if (share === undefined) return all;
+  const own = all.filter((_, index) => index % share.of === share.number);
+  return own.length > 0 ? own : all.slice(share.number % all.length).slice(0, 1);
 }
 
 /** The keys of job after job: so many in turn, or none at all; told apart from those of other processes, which have turns of their own. */

@@ -6,6 +6,7 @@ import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { BenchProcess, ownProgram } from './bench-process.ts';
 import { isPeer, type Peer, PEERS, serviceOf, type Variant } from './cells.ts';
 import { programOf } from './peer-programs.ts';
+import { Replicas } from './replicas.ts';
 
 /** Everything a measurement needs, running. */
 export interface Stage {
@@ -25,6 +26,8 @@ export interface Stage {
   /** Null: not asked for. */
   readonly cheap: BenchProcess | null;
   readonly services: Readonly<Record<'service' | 'ungrouped', BenchProcess>>;
+  /** Of the service; it is the first of them, and the only one unless more are wanted. */
+  readonly replicas: Replicas;
   /** Each variant works in a database of its own. */
   readonly databaseOf: (variant: Variant) => string;
   stop(): Promise<void>;
@@ -38,10 +41,12 @@ export interface StageOptions {
   readonly variants: ReadonlySet<Variant>;
   /** The program of the client that costs little; null: there is none. */
   readonly cheapProgram: string | null;
+  /** Settings of Postgres beside the service's own. */
+  readonly postgresSettings?: Readonly<Record<string, string>>;
 }
 
 /** Starts a durable Postgres in a temporary folder, a service of each kind, and the processes that load them. */
-export async function setStage({ clients, profileFolder, variants, cheapProgram }: StageOptions): Promise<Stage> {
+export async function setStage({ clients, profileFolder, variants, cheapProgram, postgresSettings }: StageOptions): Promise<Stage> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stint-bench-'));
   const opened: (() => Promise<void>)[] = [async () => rmSync(dataDir, { recursive: true, force: true })];
   const stop = async () => {
@@ -61,7 +66,8 @@ export async function setStage({ clients, profileFolder, variants, cheapProgram 
   };
   try {
     // By the times of commits it is told how long it takes from there until a subscriber knows.
-    const cluster = await startEmbeddedPostgres({ dataDir, settings: { track_commit_timestamp: 'on' }, log: () => undefined });
+    const settings = { track_commit_timestamp: 'on', ...postgresSettings };
+    const cluster = await startEmbeddedPostgres({ dataDir, settings, log: () => undefined });
     opened.push(() => cluster.stop());
     const sql = postgres(cluster.url, { max: 1, onnotice: () => undefined });
     opened.push(() => sql.end({ timeout: 5 }));
@@ -69,15 +75,23 @@ export async function setStage({ clients, profileFolder, variants, cheapProgram 
     const databaseOf = (variant: Variant) => databaseUrl(cluster.url, isPeer(variant) ? variant : (serviceOf(variant) ?? 'raw'));
     const profile = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
     const service = ownProgram('service');
+    const startReplica = (number: number) =>
+      BenchProcess.start(`service ${number}`, service, { args: [databaseOf('service'), 'service'], flags: number === 1 ? profile : [] });
+    const replicas = new Replicas(startReplica);
+    opened.push(() => replicas.set(0));
+    await replicas.set(1);
+    const [first] = replicas.running;
+    if (first === undefined) throw new Error('the service does not run');
     return {
       sql,
       postgresVersion: (await sql`show server_version`)[0]?.['server_version'],
       settings: await readSettings(sql),
       postgresPid: cluster.pid,
       services: {
-        service: await start('service', service, { args: [databaseOf('service'), 'service'], flags: profile }),
+        service: first,
         ungrouped: await start('ungrouped', service, { args: [databaseOf('ungrouped'), 'ungrouped'] }),
       },
+      replicas,
       pipeline: await start('raw pipeline', ownProgram('pipeline')),
       probe: await start('probe', ownProgram('client')),
       clients: await startSome(clients, 'client', ownProgram('client')),

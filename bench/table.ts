@@ -1,5 +1,5 @@
 import type { Figures, Outcome } from './figures.ts';
-import { isTime } from './reaches.ts';
+import { isCost } from './reaches.ts';
 import type { Spread } from './statistics.ts';
 
 /** A load process above this share of a core may be what limits: such a rate is marked. */
@@ -48,7 +48,7 @@ const REACH_COLUMNS = ['', 'ratio (min–max)', 'by CPU of service and Postgres'
 export function reachTable(outcomes: readonly Outcome[]): string {
   const rows = outcomes.map((outcome) => {
     const { ratio, ratioByCpu, wanted, aim, verdict } = outcome;
-    const bound = isTime(outcome) ? '≤' : '≥';
+    const bound = isCost(outcome) ? '≤' : '≥';
     return [
       titleOf(outcome),
       range(ratio, 2),
@@ -66,16 +66,16 @@ export function titleOf({ cell, of, against, figure }: Pick<Outcome, 'cell' | 'o
   return `${cell}${figure === 'rate' ? '' : ` ${figure}`}: ${of} / ${against}`;
 }
 
-function markdown(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdown(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = titles.map((title, column) => Math.max(3, title.length, ...rows.map((row) => (row[column] ?? '').length)));
   const line = (cells: readonly string[]) => `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`;
   return [line(titles), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
-function range({ median, min, max }: Spread, digits: number): string {
+export function range({ median, min, max }: Spread, digits: number): string {
   return `${fixed(median, digits)} (${fixed(min, digits)}–${fixed(max, digits)})`;
 }
 
-function fixed(value: number, digits: number): string {
+export function fixed(value: number, digits: number): string {
   return Number.isFinite(value) ? value.toFixed(digits) : '-';
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { WorkerServiceClient, WorkRequest, type WorkResponse } from '../gen/stint/v1/worker_service.ts';
 import { durationOfMs } from '../examples/duration.ts';
@@ -7,7 +8,7 @@ import type { Place } from './messages.ts';
 import { CONTENT_TYPE, LEASE_MS, RESULT, WORKER_ID } from './payload.ts';
 import { queuesOf } from './route.ts';
 
-/** Jobs that a worker holds at once, of so many turns. */
+/** Jobs that a worker holds at once, of so many turns, unless told otherwise. */
 const CREDITS = 400;
 /** A backlog that gives nothing for so long has run dry: a stream does not say so. */
 const DRY_MS = 1_000;
@@ -17,9 +18,12 @@ const ack = { result: RESULT, contentType: CONTENT_TYPE };
 type Said = NonNullable<WorkResponse['response']>;
 type Settled = Extract<Said, { readonly $case: 'settled' }>['settled'];
 
-/** One `Work` session, which all callers of the process share: a turn takes what is assigned next, and settles it. */
-export function workDrainer({ target, ...place }: Place): Drainer {
-  const client = new WorkerServiceClient(target, credentials.createInsecure());
+/**
+ * One `Work` session over a connection of its own, which all callers of the route share: a turn takes what is assigned next, and settles it.
+ * Settles when the session has begun.
+ */
+export async function workDrainer({ target, credits = CREDITS, ...place }: Place): Promise<Drainer> {
+  const client = new WorkerServiceClient(target, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   const stream = client.work(new Metadata());
   const assigned: string[][] = [];
   const claims: ((tokens: readonly string[]) => void)[] = [];
@@ -35,8 +39,9 @@ export function workDrainer({ target, ...place }: Place): Drainer {
     } else if (response?.$case === 'settled') settles.get(response.settled.id)?.resolve(response.settled);
   });
   stream.on('error', (error) => settles.forEach(({ reject }) => reject(error)));
-  const open = { workerId: WORKER_ID, queues: [...queuesOf(place)], credits: CREDITS, leaseDuration: durationOfMs(LEASE_MS) };
+  const open = { workerId: WORKER_ID, queues: [...queuesOf(place)], credits, leaseDuration: durationOfMs(LEASE_MS) };
   say({ $case: 'open', open });
+  await once(stream, 'data');
   return {
     claim: (waitMs) => {
       const ready = assigned.shift();

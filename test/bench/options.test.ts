@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cells } from '../../bench/cells.ts';
 import { deliverCells } from '../../bench/deliver.ts';
+import { SERIES_NAMES } from '../../bench/growth/series.ts';
 import { parseOptions } from '../../bench/options.ts';
 import { reaches } from '../../bench/reaches.ts';
 
@@ -19,6 +20,29 @@ describe('the options of the bench', () => {
     expect(options).toMatchObject({ rounds: 5, deliverCells, jsonFile: 'docs/benchmarks.json', chartFile: 'docs/benchmarks.svg' });
   });
 
+  it('choose the growth, and nothing else, with --grow, and write its chart', () => {
+    expect(parseOptions(['--grow'])).toMatchObject({
+      ...{ cells: [], deliverCells: [], growth: SERIES_NAMES, deepestBacklog: 10_000_000, rounds: 3 },
+      ...{ jsonFile: null, chartFile: null, growthChartFile: 'docs/growth.svg' },
+    });
+    expect(parseOptions(['--grow', '--only', 'queues', '--only', 'payload'])?.growth).toEqual(['payload', 'queues']);
+  });
+
+  it('lay in no deep backlog with --quick, and overwrite no chart', () => {
+    const quick = { deepestBacklog: 100_000, growthChartFile: null, rounds: 1, seconds: 1 };
+    expect(parseOptions(['--grow', '--quick'])).toMatchObject(quick);
+    expect(parseOptions(['--grow', '--quick', '--svg', 'a.svg', '--deepest', '1000'])).toMatchObject({
+      ...quick,
+      ...{ deepestBacklog: 1_000, growthChartFile: 'a.svg', chartFile: null },
+    });
+  });
+
+  it('grow nothing without --full or --grow', () => {
+    expect(parseOptions([])?.growth).toEqual([]);
+    expect(parseOptions(['--full', '--only', 'drain'])?.growth).toEqual([]);
+    expect(parseOptions(['--full'])).toMatchObject({ growth: SERIES_NAMES, growthChartFile: 'docs/growth.svg' });
+  });
+
   it('choose by name from all cells, also from those that a short run leaves out', () => {
     expect(namesOf(parseOptions(['--only', 'claim-queues-10', '--only', 'enqueue-1']))).toEqual([
       'enqueue-1',
@@ -34,12 +58,18 @@ describe('the options of the bench', () => {
     expect(variants).toContain('service');
   });
 
-  it.each([[['--only', 'no such cell']], [['--rounds', '0']], [['--rounds', '1.5']], [['--seconds', 'x']], [['--fast']]])(
-    'refuse %j',
-    (args) => {
-      expect(parseOptions(args)).toBeNull();
-    },
-  );
+  it.each([
+    [['--only', 'no such cell']],
+    [['--rounds', '0']],
+    [['--rounds', '1.5']],
+    [['--seconds', 'x']],
+    [['--fast']],
+    [['--grow', '--only', 'drain']],
+    [['--grow', '--full']],
+    [['--deepest', '0']],
+  ])('refuse %j', (args) => {
+    expect(parseOptions(args)).toBeNull();
+  });
 });
 
 describe('the reaches', () => {
