@@ -31,7 +31,7 @@ export interface ClaimDeskParts {
   readonly giveBack: (jobs: readonly ClaimedJob[]) => Promise<void>;
   readonly onClaimed: () => void;
   /** Asked for while claims are parked: hints must come in. */
-  readonly keepReading: () => { close: () => void };
+  readonly keepHearing: () => { close: () => void };
 }
 
 export class ClaimDesk {
@@ -42,7 +42,7 @@ export class ClaimDesk {
   readonly #byRequest = new Map<string, Waiter>();
   #parked = 0;
   #arrivals = 0;
-  #reading: { close: () => void } | null = null;
+  #hearing: { close: () => void } | null = null;
   #draining = false;
 
   constructor(parts: ClaimDeskParts) {
@@ -135,7 +135,7 @@ export class ClaimDesk {
     if (this.#byRequest.get(requestKey(waiter.claim)) === waiter) this.#byRequest.delete(requestKey(waiter.claim));
     for (const resolve of waiter.onAnswered) resolve();
     this.#parked -= 1;
-    if (this.#parked === 0) this.#stopReading();
+    if (this.#parked === 0) this.#stopHearing();
     this.#forgetIfIdle(waiter.group);
   }
 
@@ -180,7 +180,7 @@ export class ClaimDesk {
     }
     group.running = false;
     // Only for who found nothing and stays: while there is something to claim nobody needs hints.
-    if (group.waiters.size > 0) this.#reading ??= this.#parts.keepReading();
+    if (group.waiters.size > 0) this.#hearing ??= this.#parts.keepHearing();
     this.#scheduleRecheck(group);
     this.#forgetIfIdle(group);
   }
@@ -248,9 +248,9 @@ export class ClaimDesk {
     else waiter.resolve({ jobs, decision: 'ASSIGNED' });
   }
 
-  #stopReading(): void {
-    this.#reading?.close();
-    this.#reading = null;
+  #stopHearing(): void {
+    this.#hearing?.close();
+    this.#hearing = null;
   }
 
   #group(claim: Claim): Group {
