@@ -14,6 +14,8 @@ const QUEUES = 'queues';
 const RING_GAP_MS = 10;
 /** Whoever has not heard its own ring by the next one listens anew. */
 const HEARING_TEST_MS = 5_000;
+/** Of another replica a ring or test is heard at least so often, three tests of its hearing: past it there is none. */
+const COMPANY_MS = 3 * HEARING_TEST_MS;
 const CONNECT_TIMEOUT_S = 5;
 /** So long a start waits to be listening. */
 const FIRST_ANSWER_MS = 3_000;
@@ -25,11 +27,18 @@ const notifyStatement = statement<'replica'>('ring-doorbell', sql`select pg_noti
  * NOTIFY on the plain pool, LISTEN on a connection of its own. The driver listens again after a lost connection, once: a
  * standby refuses it and stays connected when it is promoted, and a network may drop a connection silently. So each
  * replica tests its own hearing.
+ *
+ * Each NOTIFY is a commit that is flushed, so a replica that hears itself and nobody else does not ring. Whoever begins to listen
+ * notifies, and is rung for at once: what it was not rung for before, it looks for then.
  */
 export function createDoorbell(url: string, database: Pick<Database, 'run'>): Doorbell {
   const replica = randomUUID();
   let listener: Sql | null = null;
+  /** Since the last test. */
   let heard = true;
+  /** It has heard itself, and since then no test has failed. */
+  let hears = false;
+  let othersHeardAt = Number.NEGATIVE_INFINITY;
   let ringing: NodeJS.Timeout | null = null;
   let rungAt = Number.NEGATIVE_INFINITY;
   let testing: NodeJS.Timeout | null = null;
@@ -37,14 +46,38 @@ export function createDoorbell(url: string, database: Pick<Database, 'run'>): Do
   // A lost ring costs the others one interval of polling, nothing else.
   const notify = () => void database.run(notifyStatement, { replica }).catch(() => undefined);
 
+  const isAlone = () => hears && performance.now() - othersHeardAt > COMPANY_MS;
+
+  const ring = () => {
+    // The first after a quiet time rings at once.
+    ringing ??= setTimeout(
+      () => {
+        ringing = null;
+        rungAt = performance.now();
+        notify();
+      },
+      Math.max(0, rungAt + RING_GAP_MS - performance.now()),
+    );
+  };
+
+  const hearOther = () => {
+    if (isAlone()) ring();
+    othersHeardAt = performance.now();
+  };
+
   const listen = async ({ onRing, onQueues, onProgress }: DoorbellListener) => {
     const former = listener;
     listener = connect(url);
     // What its last queries met was told already, or is of no interest.
     former?.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
     const onHeard = (from: string) => {
-      if (from === replica) heard = true;
-      else if (from === QUEUES) onQueues();
+      if (from === replica) {
+        heard = true;
+        hears = true;
+        return;
+      }
+      hearOther();
+      if (from === QUEUES) onQueues();
       else onRing();
     };
     const onListening = () => {
@@ -53,6 +86,7 @@ export function createDoorbell(url: string, database: Pick<Database, 'run'>): Do
     };
     const connection = listener;
     await connection.listen(CHANNEL, onHeard, onListening);
+    notify();
     if (onProgress !== undefined) {
       await connection.listen(PROGRESS_CHANNEL, (notice) => onProgress(() => parseNotice(notice, replica)));
     }
@@ -60,22 +94,17 @@ export function createDoorbell(url: string, database: Pick<Database, 'run'>): Do
 
   return {
     ring: () => {
-      // The first after a quiet time rings at once.
-      ringing ??= setTimeout(
-        () => {
-          ringing = null;
-          rungAt = performance.now();
-          notify();
-        },
-        Math.max(0, rungAt + RING_GAP_MS - performance.now()),
-      );
+      if (!isAlone()) ring();
     },
     tell: (progress) => notifyProgress(database.run, replica, progress),
     listen: async (told) => {
       // A database that says nothing keeps nobody from serving: the log is looked at in any case, and listening is tried again.
       await Promise.race([listen(told), pause(FIRST_ANSWER_MS, undefined, { ref: false })]);
       testing = setInterval(() => {
-        if (!heard) listen(told).catch(() => undefined);
+        if (!heard) {
+          hears = false;
+          listen(told).catch(() => undefined);
+        }
         heard = false;
         notify();
       }, HEARING_TEST_MS);
