@@ -123,7 +123,8 @@ export class Database {
       if (isStandby(client)) throw new StandbyAnswered();
       return outcome;
     } catch (error) {
-      if (error === overdue || error instanceof StandbyAnswered || (isDriverError(error) && isConnectionLoss(error))) this.#replace(clients);
+      if (error === overdue || error instanceof StandbyAnswered || (isDriverError(error) && isConnectionLoss(error)))
+        this.#replace(clients);
       throw error;
     } finally {
       clearTimeout(timer);
