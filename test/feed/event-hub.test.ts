@@ -1,23 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobEvent } from '../../src/domain/event.ts';
-import type { DoorbellListener } from '../../src/engine/ports/doorbell.ts';
 import { EpochEnded, MAX_WATCHES } from '../../src/engine/ports/event-log.ts';
 import { JournalDropped } from '../../src/engine/ports/journal.ts';
 import { EventHub } from '../../src/feed/event-hub.ts';
+import { HandBell } from './hand-bell.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
-
-/** Rings reach nobody but the test. */
-class HandBell {
-  rings = 0;
-  onRing: () => void = () => undefined;
-  ring = () => void (this.rings += 1);
-  listen = ({ onRing }: DoorbellListener) => {
-    this.onRing = onRing;
-    return Promise.resolve();
-  };
-  tell = () => Promise.resolve();
-  close = () => Promise.resolve();
-}
 
 const PATIENCE_MS = 10_000;
 const patient = () => AbortSignal.timeout(PATIENCE_MS);
@@ -112,62 +99,6 @@ describe('the hub', () => {
     await hub.refresh();
     expect(begins).toBe(3);
     second.close();
-  });
-
-  it('does not read what is committed here for claims that were told of it', async () => {
-    const hearing = hub.keepHearing();
-    await hub.refresh();
-    const { reads } = journal;
-    hub.committedAndTold();
-    await hub.stop();
-    expect([journal.reads, bell.rings]).toEqual([reads, 1]);
-    hearing.close();
-  });
-
-  it.each<[string, () => void]>([
-    ['where it was not told', () => hub.committed()],
-    ['that another replica rings for', () => bell.onRing()],
-  ])('reads for a claim what is committed %s', async (_where, tell) => {
-    const hearing = hub.keepHearing();
-    await hub.refresh();
-    journal.commit(event(1));
-    tell();
-    await hub.stop();
-    expect(seen).toHaveLength(1);
-    hearing.close();
-  });
-
-  it('reads what claims were told of for whoever else there is', async () => {
-    const [former, hearing, reading] = [hub.keepHearing(), hub.keepHearing(), hub.keepReading()];
-    await hub.refresh();
-    for (const claims of [former, former]) claims.close();
-    journal.commit(event(1));
-    hub.committedAndTold();
-    await hub.stop();
-    expect(seen).toHaveLength(1);
-    [hearing, reading].forEach((one) => one.close());
-  });
-
-  it('does not begin anew for a claim that comes soon after another, and reads for it what it was rung for meanwhile', async () => {
-    const first = hub.keepHearing();
-    await hub.refresh();
-    first.close();
-    journal.commit(event(1));
-    bell.onRing();
-    const second = hub.keepHearing();
-    await hub.stop();
-    expect([seen.length, begins, journal.heads]).toEqual([1, 1, 1]);
-    second.close();
-  });
-
-  it('stays where it is when who wanted a look has gone before it', async () => {
-    const hearing = hub.keepHearing();
-    await hub.refresh();
-    bell.onRing();
-    hearing.close();
-    await hub.stop();
-    expect(journal.heads).toBe(1);
-    expect(() => hub.junction()).not.toThrow();
   });
 
   it('lets go of large events long before there are many', async () => {
