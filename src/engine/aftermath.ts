@@ -8,7 +8,7 @@ import type { EnqueueOutcome } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
 
 export interface AftermathParts {
-  readonly log: Pick<EventLog, 'committed'>;
+  readonly log: Pick<EventLog, 'committed' | 'committedAndTold'>;
   readonly mint: JobIdMint;
   /** Wakes the claims that wait for these queues. */
   readonly wake: (queues: readonly QueueName[]) => void;
@@ -44,6 +44,11 @@ export class Aftermath {
     this.#wake(events);
   }
 
+  /** Nobody waits for it but who reads the log. */
+  ofClaim(): void {
+    this.#parts.log.committedAndTold();
+  }
+
   ofRound(round: UpkeepRound): void {
     this.#parts.mint.setDatabaseTime(round.databaseTime);
     if (round.count > 0) this.#parts.log.committed();
@@ -58,7 +63,9 @@ export class Aftermath {
   /** Jobs that changed in one commit, as they are after it. */
   ofChanged(jobs: readonly Job[]): void {
     if (jobs.length === 0) return;
-    this.#parts.log.committed();
+    // Where a key's slot is free another job of it has moved, of which only the log tells.
+    if (jobs.every(({ concurrencyKey }) => concurrencyKey === '')) this.#parts.log.committedAndTold();
+    else this.#parts.log.committed();
     this.#wake(jobs);
     const deadlines = jobs.flatMap(({ leaseExpiresAt, asked }) =>
       leaseExpiresAt !== null && asked !== null && asked.cancelDeadline !== null ? [asked.cancelDeadline / 1_000] : [],

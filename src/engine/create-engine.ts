@@ -179,7 +179,6 @@ function createCore(parts: EngineParts): Core {
       parts.onFailure('give back a claim', error);
     }
   };
-  const onClaimed = () => log.committed();
   const claim = sortingFirst({ claim: throughGates(repository.claim), sortByType: repository.sortByType });
   const claims = {
     claim: async (...asked: Parameters<Repository['claim']>) => {
@@ -190,7 +189,11 @@ function createCore(parts: EngineParts): Core {
     },
     leasesOfRequest: repository.leasesOfRequest,
   };
-  const desk: ClaimDesk = new ClaimDesk({ repository: claims, directory, giveBack, onClaimed, keepReading: () => log.keepReading() });
+  const desk: ClaimDesk = new ClaimDesk({
+    ...{ repository: claims, directory, giveBack },
+    onClaimed: () => aftermath.ofClaim(),
+    keepHearing: () => log.keepHearing(),
+  });
   const board = new ProgressBoard();
   const report = new ProgressReport({
     repository,

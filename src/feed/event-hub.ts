@@ -53,6 +53,12 @@ export class EventHub implements EventLog, LiveTail {
   #at: LogPosition | null = null;
   #junction: Junction | null = null;
   #interest = 0;
+  /** Those of them who need not read what `committedAndTold` is called for. */
+  #hearing = 0;
+  /** Something was committed that nobody wanted to read of then. Whoever hears may have looked before it, and comes after it. */
+  #hasUnread = false;
+  /** The next look was asked for by more than a hint: it looks although nobody wants events. */
+  #isAsked = false;
   #lastLook = 0;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
@@ -84,6 +90,11 @@ export class EventHub implements EventLog, LiveTail {
     this.#parts.doorbell.ring();
   }
 
+  committedAndTold(): void {
+    if (this.#interest > this.#hearing) this.#look();
+    this.#parts.doorbell.ring();
+  }
+
   epoch(): Promise<Epoch> {
     return this.#epochs.ask();
   }
@@ -111,8 +122,21 @@ export class EventHub implements EventLog, LiveTail {
 
   keepReading(): { close: () => void } {
     const interest = this.#hold();
-    if (this.#at === null) this.#look();
+    if (this.#at === null || this.#hasUnread) this.#look();
     return interest;
+  }
+
+  keepHearing(): { close: () => void } {
+    const interest = this.keepReading();
+    let open = true;
+    this.#hearing += 1;
+    return {
+      close: () => {
+        if (open) this.#hearing -= 1;
+        open = false;
+        interest.close();
+      },
+    };
   }
 
   junction(): Junction {
@@ -130,6 +154,7 @@ export class EventHub implements EventLog, LiveTail {
 
   /** Resolves when a look that began after this call is done. */
   refresh(): Promise<void> {
+    this.#isAsked = true;
     return this.#looks.ask();
   }
 
@@ -157,16 +182,21 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   #look(): void {
+    if (this.#interest === 0) this.#hasUnread = true;
     // One that is still to begin sees it all, and its failure is told once, however many asked meanwhile.
     if (this.#interest === 0 || this.#stopped || this.#looks.hasNext) return;
-    this.refresh().catch(this.#parts.onFailure);
+    this.#looks.ask().catch(this.#parts.onFailure);
   }
 
   async #read(): Promise<void> {
+    const isAsked = this.#isAsked;
+    this.#isAsked = false;
     const pause = this.#lastLook + LOOK_GAP_MS - performance.now();
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     this.#lastLook = performance.now();
-    if (this.#interest === 0) return this.#rest();
+    // Who wanted the hint has gone. Where somebody else comes soon, as claims do, he goes on from here: that is read then.
+    this.#hasUnread = this.#interest === 0;
+    if (this.#interest === 0) return isAsked ? this.#rest() : undefined;
     let at = this.#at ?? (await this.#beginAtEnd());
     for (;;) {
       const chunk = await this.#readOrLose(at);

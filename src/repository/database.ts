@@ -51,20 +51,23 @@ export type Values<P extends string> = Readonly<Record<P, Value>>;
 export type Run = <P extends string>(statement: Statement<P>, values: Values<P>) => Promise<readonly Row[]>;
 
 /**
- * A pool of connections of one purpose. Every query has a deadline; when a connection fails the whole client is
+ * A pool of connections of one purpose. Every query has a deadline; when a connection fails all clients are
  * replaced, because the driver may hand the next query a stale error or nothing at all (postgres.js #1130, #1142).
  * Queries wait for a connection here and not in the driver, which sends what finds none free behind another query: a
  * BEGIN that it sends so begins a transaction that nobody ends, and what comes next on that connection is answered and lost.
+ *
+ * Each client of the driver has one connection, so that the choice is ours: the driver takes the one that has been idle for longest,
+ * whose plans no cache holds any more. Here it is the first that is free: where few are needed, the same few are, and the others sleep.
  */
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #turns: Turns;
-  #client: Client;
+  #clients: readonly Client[];
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
     this.#turns = new Turns({ atOnce: options.connections, limitMs: deadlineOf(options) });
-    this.#client = connect(options);
+    this.#clients = connectEach(options);
   }
 
   readonly run: Run = (statement, values) =>
@@ -76,7 +79,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
-    await this.#client.sql.end({ timeout: CLOSE_TIMEOUT_S });
+    await endAll(this.#clients);
   }
 
   async #guarded<T>(work: (client: Client) => Promise<T>): Promise<T> {
@@ -101,8 +104,12 @@ export class Database {
   }
 
   async #once<T>(work: (client: Client) => Promise<T>): Promise<T> {
-    if (this.#client.hasLost) this.#replace(this.#client);
-    const client = this.#client;
+    if (this.#clients.some(({ hasLost }) => hasLost)) this.#replace(this.#clients);
+    const clients = this.#clients;
+    // There are as many as there are turns.
+    const client = clients.find(({ isFree }) => isFree);
+    if (client === undefined) throw new Error('no client is free, though it is a turn of one');
+    client.isFree = false;
     let timer: NodeJS.Timeout | undefined;
     let overdue: StoreError | null = null;
     const deadline = new Promise<never>((_, reject) => {
@@ -116,18 +123,20 @@ export class Database {
       if (isStandby(client)) throw new StandbyAnswered();
       return outcome;
     } catch (error) {
-      if (error === overdue || error instanceof StandbyAnswered || (isDriverError(error) && isConnectionLoss(error))) this.#replace(client);
+      if (error === overdue || error instanceof StandbyAnswered || (isDriverError(error) && isConnectionLoss(error)))
+        this.#replace(clients);
       throw error;
     } finally {
       clearTimeout(timer);
+      client.isFree = true;
     }
   }
 
-  #replace(failed: Client): void {
-    if (this.#client !== failed) return;
-    this.#client = connect(this.#options);
+  #replace(failed: readonly Client[]): void {
+    if (this.#clients !== failed) return;
+    this.#clients = connectEach(this.#options);
     // Its failures were told already, by the queries they ended.
-    failed.sql.end({ timeout: CLOSE_TIMEOUT_S }).catch(() => undefined);
+    endAll(failed).catch(() => undefined);
   }
 }
 
@@ -165,11 +174,21 @@ class ConnectionLost extends Error {
   }
 }
 
-/** A client of the driver. */
+/** A client of the driver, with one connection. */
 interface Client {
   readonly sql: Sql;
-  /** A connection of it was closed since it was made. */
+  /** Its connection was closed since it was made. */
   hasLost: boolean;
+  isFree: boolean;
+}
+
+/** Clients that are replaced together. */
+function connectEach(options: DatabaseOptions): readonly Client[] {
+  return Array.from({ length: options.connections }, () => connect(options));
+}
+
+async function endAll(clients: readonly Client[]): Promise<void> {
+  await Promise.all(clients.map(({ sql }) => sql.end({ timeout: CLOSE_TIMEOUT_S })));
 }
 
 /**
@@ -208,7 +227,7 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
 const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Client {
-  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false };
+  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false, isFree: true };
   return client;
 }
 
@@ -218,7 +237,7 @@ function driver(options: DatabaseOptions, onclose: () => void): Sql {
     onclose,
     // A connection that closes is one that was lost.
     max_lifetime: null,
-    max: options.connections,
+    max: 1,
     connect_timeout: CONNECT_TIMEOUT_S,
     fetch_types: false,
     onnotice: () => undefined,

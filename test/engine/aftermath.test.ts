@@ -8,10 +8,23 @@ import { claimedJob } from './desk.ts';
 const jobIn = (state: JobState, told: Partial<Job> = {}): Job => ({ ...claimedJob('w').job, state, ...told });
 
 function aftermath() {
-  const told = { commits: 0, woken: [] as QueueName[], freed: [] as QueueName[], dueIn: [] as number[], leaseEndsIn: [] as number[] };
+  const told = {
+    commits: 0,
+    untold: 0,
+    woken: [] as QueueName[],
+    freed: [] as QueueName[],
+    dueIn: [] as number[],
+    leaseEndsIn: [] as number[],
+  };
   const mint = new JobIdMint();
   const of = new Aftermath({
-    log: { committed: () => (told.commits += 1) },
+    log: {
+      committed: () => {
+        told.commits += 1;
+        told.untold += 1;
+      },
+      committedAndTold: () => (told.commits += 1),
+    },
     mint,
     wake: (queues) => told.woken.push(...queues),
     freed: (queues) => told.freed.push(...queues),
@@ -65,11 +78,26 @@ describe('what follows a commit', () => {
     expect(told.freed.map(({ name }) => name)).toEqual(['a']);
   });
 
+  it('is a look at the log where more may have moved than was told: jobs of a concurrency key, and what a round did', () => {
+    const { of, told } = aftermath();
+    of.ofEnqueue([{ kind: 'enqueued', job: jobIn('READY') }]);
+    of.ofSettlement([{ kind: 'applied', job: jobIn('SUCCEEDED') }]);
+    of.ofClaim();
+    expect(told).toMatchObject({ commits: 3, untold: 0 });
+    of.ofSettlement([
+      { kind: 'applied', job: jobIn('SUCCEEDED') },
+      { kind: 'applied', job: jobIn('SUCCEEDED', { concurrencyKey: 'k' }) },
+    ]);
+    expect(told).toMatchObject({ commits: 4, untold: 1 });
+    of.ofRound({ count: 1, more: false, nextDueAt: null, databaseTime: 0, touchesKeys: false, readyQueues: [] });
+    expect(told).toMatchObject({ commits: 5, untold: 2 });
+  });
+
   it('is nothing where nothing was changed', () => {
     const { of, told } = aftermath();
     of.ofEnqueue([{ kind: 'duplicate', job: jobIn('READY'), sameContent: true }, { kind: 'id_taken' }]);
     of.ofSettlement([{ kind: 'already_applied', job: jobIn('READY') }, { kind: 'lease_lost' }]);
-    expect(told).toEqual({ commits: 0, woken: [], freed: [], dueIn: [], leaseEndsIn: [] });
+    expect(told).toEqual({ commits: 0, untold: 0, woken: [], freed: [], dueIn: [], leaseEndsIn: [] });
   });
 });
 

@@ -64,6 +64,18 @@ describe('a claim', () => {
     expect(await claimed).toMatchObject({ decision: 'ASSIGNED' });
   });
 
+  it('that is parked is looked for in the very turn of the event loop in which it is woken', async () => {
+    const desk = new Desk();
+    const [claimed] = await desk.park(['w']);
+    let isOver = false;
+    setImmediate(() => (isOver = true));
+    desk.wake('q');
+    const look = await desk.look();
+    expect(isOver).toBe(false);
+    look.find(1);
+    await claimed;
+  });
+
   it('asks for hints only when it has found nothing', async () => {
     const desk = new Desk();
     const claimed = desk.claim();

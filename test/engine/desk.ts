@@ -75,7 +75,7 @@ export class Desk {
         this.givenBack.push(...jobs);
       },
       onClaimed: () => (this.claimsTold += 1),
-      keepReading: () => {
+      keepHearing: () => {
         this.readers += 1;
         return { close: () => (this.readers -= 1) };
       },

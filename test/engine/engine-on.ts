@@ -13,7 +13,9 @@ const silent: EventLog = {
   watch: unread,
   watchMany: unread,
   keepReading: () => ({ close: () => undefined }),
+  keepHearing: () => ({ close: () => undefined }),
   committed: () => undefined,
+  committedAndTold: () => undefined,
 };
 
 /** The real engine on a real repository, with no upkeep but what the test asks for. */

@@ -1,23 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobEvent } from '../../src/domain/event.ts';
-import type { DoorbellListener } from '../../src/engine/ports/doorbell.ts';
 import { EpochEnded, MAX_WATCHES } from '../../src/engine/ports/event-log.ts';
 import { JournalDropped } from '../../src/engine/ports/journal.ts';
 import { EventHub } from '../../src/feed/event-hub.ts';
+import { HandBell } from './hand-bell.ts';
 import { event, jobId, MemoryJournal } from './memory-journal.ts';
-
-/** Rings reach nobody but the test. */
-class HandBell {
-  rings = 0;
-  onRing: () => void = () => undefined;
-  ring = () => void (this.rings += 1);
-  listen = ({ onRing }: DoorbellListener) => {
-    this.onRing = onRing;
-    return Promise.resolve();
-  };
-  tell = () => Promise.resolve();
-  close = () => Promise.resolve();
-}
 
 const PATIENCE_MS = 10_000;
 const patient = () => AbortSignal.timeout(PATIENCE_MS);

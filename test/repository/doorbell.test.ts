@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { createDoorbell } from '../../src/repository/doorbell.ts';
 import { Database } from '../../src/repository/database.ts';
@@ -6,6 +7,9 @@ import { startWireProxy } from '../support/wire-proxy.ts';
 
 /** Shorter than the time after which a bell tests its own hearing. */
 const SOON_MS = 4_000;
+
+/** Rings are so far apart. */
+const RING_GAP_MS = 10;
 
 /** Longer than a bell waits for its first answer, and tests its hearing. */
 const LATER_MS = 25_000;
@@ -31,6 +35,35 @@ it('that gets no answer keeps nobody from serving, and listens once there is one
   expect(rings).toBe(0);
   proxy.silence(() => false);
   await vi.waitFor(() => expect(rings).toBe(1), { timeout: LATER_MS });
+});
+
+it('that is alone does not ring, and rings again as soon as another replica listens, also for what that one has missed', async () => {
+  const pool = new Database({ url: database.url, connections: 2, applicationName: 'stint test', settings: 'hot' });
+  let sent = 0;
+  const counting: Pick<Database, 'run'> = {
+    run: (...asked) => {
+      sent += 1;
+      return pool.run(...asked);
+    },
+  };
+  const [bell, other] = [createDoorbell(database.url, counting), createDoorbell(database.url, pool)];
+  onTestFinished(async () => {
+    await Promise.all([bell.close(), other.close()]);
+    await pool.close();
+  });
+  await bell.listen({ onRing: () => undefined, onQueues: () => undefined });
+  // Until it has heard itself it rings, to be safe.
+  await vi.waitFor(async () => {
+    const before = sent;
+    bell.ring();
+    await pause(2 * RING_GAP_MS);
+    expect(sent).toBe(before);
+  });
+  let rings = 0;
+  await other.listen({ onRing: () => (rings += 1), onQueues: () => undefined });
+  await vi.waitFor(() => expect(rings).toBe(2), { timeout: SOON_MS });
+  bell.ring();
+  await vi.waitFor(() => expect(rings).toBe(3), { timeout: SOON_MS });
 });
 
 it('whose listening session was ended has its replica look, though nobody rings: what was told meanwhile is lost', async () => {

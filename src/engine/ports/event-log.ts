@@ -43,8 +43,12 @@ export interface EventLog {
   watchMany(jobIds: readonly JobId[]): Promise<JobsWatch>;
   /** Keeps this replica reading, for one who is woken by what it reads. */
   keepReading(): { close: () => void };
+  /** The same for one who is woken by `committedAndTold` without reading: nothing is read for his sake when that is called. */
+  keepHearing(): { close: () => void };
   /** Something was committed here: look at once, and tell the other replicas. */
   committed(): void;
+  /** The same, where those who hear were woken for all of it. */
+  committedAndTold(): void;
 }
 
 /** The database began another history (restore, fail-over): what was read so far cannot be continued. */

@@ -19,6 +19,9 @@ const RECHECK_MS = 5_000;
 const MAX_PARKED = 50_000;
 const RETRY_AFTER_MS = 1_000;
 
+/** For those whom a commit wakes: its own callers are answered in this turn, which takes as long as the rest of the way to the database. */
+const atOnce = () => Promise.resolve();
+
 /** Of a claim that was not looked for. */
 const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
 /** Of a look where none of the queues is there. */
@@ -31,7 +34,7 @@ export interface ClaimDeskParts {
   readonly giveBack: (jobs: readonly ClaimedJob[]) => Promise<void>;
   readonly onClaimed: () => void;
   /** Asked for while claims are parked: hints must come in. */
-  readonly keepReading: () => { close: () => void };
+  readonly keepHearing: () => { close: () => void };
 }
 
 export class ClaimDesk {
@@ -42,7 +45,7 @@ export class ClaimDesk {
   readonly #byRequest = new Map<string, Waiter>();
   #parked = 0;
   #arrivals = 0;
-  #reading: { close: () => void } | null = null;
+  #hearing: { close: () => void } | null = null;
   #draining = false;
 
   constructor(parts: ClaimDeskParts) {
@@ -60,7 +63,7 @@ export class ClaimDesk {
 
   /** These queues have something to claim. */
   wake(names: readonly QueueName[]): void {
-    for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group));
+    for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group, atOnce));
   }
 
   /** These queues have fewer jobs in flight: who was kept by a bound looks again. */
@@ -135,7 +138,7 @@ export class ClaimDesk {
     if (this.#byRequest.get(requestKey(waiter.claim)) === waiter) this.#byRequest.delete(requestKey(waiter.claim));
     for (const resolve of waiter.onAnswered) resolve();
     this.#parked -= 1;
-    if (this.#parked === 0) this.#stopReading();
+    if (this.#parked === 0) this.#stopHearing();
     this.#forgetIfIdle(waiter.group);
   }
 
@@ -147,18 +150,18 @@ export class ClaimDesk {
     waiter.resolve(nothingFrom(waiter.group));
   }
 
-  #serve(group: Group): void {
+  /** Who asks in this turn of the event loop is served by the same statement, unless somebody who is parked can be served before. */
+  #serve(group: Group, gathered = turnEnd): void {
     group.wanted = true;
     group.passedOver = 0;
     if (group.running) return;
     group.running = true;
-    void this.#run(group);
+    void this.#run(group, gathered);
   }
 
-  async #run(group: Group): Promise<void> {
-    while (group.wanted && group.waiters.size > 0) {
-      // Who asks in this turn of the event loop is served by the same statement.
-      await turnEnd();
+  async #run(group: Group, gathered: () => Promise<void>): Promise<void> {
+    for (let ready = gathered; group.wanted && group.waiters.size > 0; ready = turnEnd) {
+      await ready();
       group.wanted = false;
       group.freed.clear();
       const [served, lookedFor] = [this.#nextSlots(group), this.#arrivals];
@@ -180,7 +183,7 @@ export class ClaimDesk {
     }
     group.running = false;
     // Only for who found nothing and stays: while there is something to claim nobody needs hints.
-    if (group.waiters.size > 0) this.#reading ??= this.#parts.keepReading();
+    if (group.waiters.size > 0) this.#hearing ??= this.#parts.keepHearing();
     this.#scheduleRecheck(group);
     this.#forgetIfIdle(group);
   }
@@ -248,9 +251,9 @@ export class ClaimDesk {
     else waiter.resolve({ jobs, decision: 'ASSIGNED' });
   }
 
-  #stopReading(): void {
-    this.#reading?.close();
-    this.#reading = null;
+  #stopHearing(): void {
+    this.#hearing?.close();
+    this.#hearing = null;
   }
 
   #group(claim: Claim): Group {

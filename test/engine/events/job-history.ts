@@ -71,5 +71,7 @@ export class JobHistory implements Pick<EventLog, 'epoch' | 'watch'> {
   watchMany = () => Promise.reject(new Error('nobody awaits'));
   readFrom = () => Promise.reject(new EpochEnded());
   keepReading = () => ({ close: () => undefined });
+  keepHearing = () => ({ close: () => undefined });
   committed = () => undefined;
+  committedAndTold = () => undefined;
 }

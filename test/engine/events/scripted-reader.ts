@@ -58,5 +58,7 @@ export class ScriptedLog implements EventLog {
   watch = () => Promise.reject(new Error('nobody watches'));
   watchMany = () => Promise.reject(new Error('nobody watches'));
   keepReading = () => ({ close: () => undefined });
+  keepHearing = () => ({ close: () => undefined });
   committed = () => undefined;
+  committedAndTold = () => undefined;
 }
