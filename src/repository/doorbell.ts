@@ -28,7 +28,7 @@ const notifyStatement = statement<'replica'>('ring-doorbell', sql`select pg_noti
  * standby refuses it and stays connected when it is promoted, and a network may drop a connection silently. So each
  * replica tests its own hearing.
  *
- * Each NOTIFY is a commit that is flushed, so a replica that hears itself and nobody else does not ring. Whoever begins to listen
+ * Each NOTIFY is a commit that is flushed, so a replica that for three tests hears itself and nobody else does not ring. Whoever begins to listen
  * notifies, and is rung for at once: what it was not rung for before, it looks for then.
  */
 export function createDoorbell(url: string, database: Pick<Database, 'run'>): Doorbell {
@@ -55,6 +55,7 @@ export function createDoorbell(url: string, database: Pick<Database, 'run'>): Do
       else onRing();
     };
     const onListening = () => {
+      hearing.begin();
       onRing();
       onQueues();
     };
@@ -93,7 +94,12 @@ class Hearing {
   #heard = true;
   /** It has heard itself, and since then no test has failed. */
   #hears = false;
-  #othersHeardAt = Number.NEGATIVE_INFINITY;
+  #othersHeardAt = performance.now();
+
+  /** Who begins to listen has heard nobody yet: as long as the others' silence must last, there may be some. */
+  begin(): void {
+    this.#othersHeardAt = performance.now();
+  }
 
   ofItself(): void {
     this.#heard = true;
