@@ -54,7 +54,9 @@ export async function explaining(url: string, settings: Record<string, string> =
       return explainedOf(row?.['QUERY PLAN']);
     };
     // An analysis of Postgres' own that ends just now makes some of them read the catalog again.
-    const plainest = [await explain(), await explain(), await explain()].reduce((one, other) => (other.buffers < one.buffers ? other : one));
+    const plainest = [await explain(), await explain(), await explain()].reduce((one, other) =>
+      other.buffers < one.buffers ? other : one,
+    );
     await sql.unsafe('deallocate explained');
     plans.set(statement.name, plainest);
     return sql.unsafe<Row[]>(statement.text, bound, { prepare: true });

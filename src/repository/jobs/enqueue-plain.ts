@@ -5,17 +5,17 @@
  */
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
-import { DISPOSITION_CODES, jobSizeBytes } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
-import { byteaArray, plainArray, textArray } from '../array.ts';
+import { plainArray, textArray } from '../array.ts';
 import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
 import { isDuplicateKey } from '../driver-error.ts';
 import { instant, int } from '../row.ts';
 import { SORTED } from '../sorted-queues.ts';
-import { param, shard, statement, type Value } from '../statement.ts';
+import { param, shard, statement } from '../statement.ts';
 import type { Fresh } from './enqueue.ts';
+import { type RecordParam, recordColumns } from './enqueue-columns.ts';
 
 const queueIds = sql`${param('queues')}::int[]`;
 
@@ -40,6 +40,8 @@ const input = sql`i as materialized (
       ${param('dispositions')}::smallint[], ${param('startMs')}::bigint[], ${param('runMs')}::bigint[], ${param('closeMs')}::bigint[])
       as t(id, namespace, queue_id, type, rank, digest, content_type, headers, labels, size, max_attempts, initial_backoff_ms, multiplier,
            max_backoff_ms, jitter, non_retryable_codes, payload, detail, disposition, start_ms, run_ms, close_ms) offset 0) b)`;
+
+type PlainParam = 'now' | 'epochs' | 'queues' | 'details' | RecordParam;
 
 const enqueuePlainStatement = statement<PlainParam>(
   'enqueue-plain',
@@ -67,33 +69,6 @@ e as (
 select q.id, q.max_attempts, c.now as created_at from q cross join c`,
 );
 
-type PlainParam =
-  | 'now'
-  | 'epochs'
-  | 'queues'
-  | 'ids'
-  | 'namespaces'
-  | 'queueIds'
-  | 'types'
-  | 'ranks'
-  | 'digests'
-  | 'contentTypes'
-  | 'headers'
-  | 'labels'
-  | 'sizes'
-  | 'maxAttempts'
-  | 'initialBackoffMs'
-  | 'multipliers'
-  | 'maxBackoffMs'
-  | 'jitters'
-  | 'nonRetryableCodes'
-  | 'payloads'
-  | 'details'
-  | 'dispositions'
-  | 'startMs'
-  | 'runMs'
-  | 'closeMs';
-
 /** Whether the statement serves a batch, by what is known of the jobs alone. */
 export function isPlainBatch(items: readonly EnqueueItem[]): boolean {
   return items.every(
@@ -113,7 +88,15 @@ export function isPlainBatch(items: readonly EnqueueItem[]): boolean {
  * a former try whose answer was lost: nothing was done.
  */
 export async function enqueuePlain(run: Run, now: string | null, items: readonly EnqueueItem[]): Promise<readonly Fresh[] | null> {
-  const rows = await run(enqueuePlainStatement, { now, ...columns(items) }).catch((error: unknown) => {
+  const queues = items.map(({ queue }) => queue);
+  const values = {
+    now,
+    epochs: epochsOf(queues),
+    queues: plainArray([...new Set(queues.map(({ id }) => id))]),
+    details: textArray(items.map(({ spec }) => enqueuedDetail(spec.type, spec.priority, null, false))),
+    ...recordColumns(items),
+  };
+  const rows = await run(enqueuePlainStatement, values).catch((error: unknown) => {
     if (isDuplicateKey(error)) return [];
     throw error;
   });
@@ -126,48 +109,4 @@ export async function enqueuePlain(run: Run, now: string | null, items: readonly
     if (ofQueue === undefined) throw new Error('the database enqueued into a queue that it does not know');
     return { index, scheduled: false, createdAt, maxAttempts: spec.retry.maxAttempts ?? ofQueue };
   });
-}
-
-/** An array that holds nothing is not sent: `unnest` fills its column with nulls. */
-function unlessNull<Item>(values: readonly (Item | null)[], literal: (values: readonly (Item | null)[]) => string): string | null {
-  return values.every((value) => value === null) ? null : literal(values);
-}
-
-const isEmpty = (map: Readonly<Record<string, string>>) => {
-  for (const _ in map) return false;
-  return true;
-};
-
-function columns(items: readonly EnqueueItem[]): Record<Exclude<PlainParam, 'now'>, Value> {
-  const plain = (pick: (item: EnqueueItem) => string | number | boolean | null) => unlessNull(items.map(pick), plainArray);
-  const texts = (pick: (item: EnqueueItem) => string | null) => unlessNull(items.map(pick), textArray);
-  const map = (pick: (item: EnqueueItem) => Readonly<Record<string, string>>) =>
-    texts((item) => (isEmpty(pick(item)) ? null : JSON.stringify(pick(item))));
-  const queues = items.map(({ queue }) => queue);
-  return {
-    epochs: epochsOf(queues),
-    queues: plainArray([...new Set(queues.map(({ id }) => id))]),
-    ids: plain((item) => item.jobId),
-    namespaces: texts((item) => item.queue.namespace),
-    queueIds: plain((item) => item.queue.id),
-    types: texts((item) => item.spec.type),
-    ranks: plain((item) => -item.spec.priority),
-    digests: byteaArray(items.map((item) => item.digest)),
-    contentTypes: texts((item) => item.spec.contentType),
-    headers: map((item) => item.spec.headers),
-    labels: map((item) => item.spec.labels),
-    sizes: plain((item) => jobSizeBytes(item.spec)),
-    maxAttempts: plain((item) => item.spec.retry.maxAttempts),
-    initialBackoffMs: plain((item) => item.spec.retry.initialBackoffMs),
-    multipliers: plain((item) => item.spec.retry.multiplier),
-    maxBackoffMs: plain((item) => item.spec.retry.maxBackoffMs),
-    jitters: plain((item) => item.spec.retry.jitter),
-    nonRetryableCodes: texts((item) => (item.spec.retry.nonRetryableCodes === null ? null : textArray(item.spec.retry.nonRetryableCodes))),
-    payloads: byteaArray(items.map((item) => item.spec.payload)),
-    details: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, null, false)),
-    dispositions: plain((item) => DISPOSITION_CODES[item.spec.disposition]),
-    startMs: plain((item) => item.spec.timeouts.scheduleToStartMs),
-    runMs: plain((item) => item.spec.timeouts.startToCloseMs),
-    closeMs: plain((item) => item.spec.timeouts.scheduleToCloseMs),
-  };
 }

@@ -5,9 +5,9 @@
 import { sql } from 'drizzle-orm';
 import type { Refusal } from '../../domain/error.ts';
 import { EVENT_CODES } from '../../domain/event.ts';
-import { DISPOSITION_CODES, jobSizeBytes, type Micros } from '../../domain/job.ts';
+import { DISPOSITION_CODES, type Micros } from '../../domain/job.ts';
 import type { EnqueueItem } from '../../engine/ports/repository.ts';
-import { byteaArray, plainArray, textArray } from '../array.ts';
+import { plainArray, textArray } from '../array.ts';
 import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
@@ -19,6 +19,7 @@ import { moves } from '../moves.ts';
 import { positionAt, positions } from '../positions.ts';
 import { touchedSlots } from '../slots.ts';
 import { sortedBy } from '../sorted-queues.ts';
+import { type RecordParam, recordColumns } from './enqueue-columns.ts';
 import { carried, DEFERRED, intoReady, readyOrBlocked } from '../tokens.ts';
 
 /**
@@ -85,8 +86,8 @@ j as (
   insert into stint.job (shard, id, namespace, queue_id, type, rank, ord, run_at, created_at, digest, content_type, headers,
       labels, idempotency_key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes, payload,
       disposition, start_ms, run_ms, close_ms, concurrency_key, fairness_key)
-  select ${shard}, id, namespace, queue_id, type, rank, ${positionAt(sql`i`)}, run_at, c.now, digest, content_type, headers::jsonb,
-      labels::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload,
+  select ${shard}, id, namespace, queue_id, type, rank, ${positionAt(sql`i`)}, run_at, c.now, digest, content_type,
+      coalesce(headers, '{}')::jsonb, coalesce(labels, '{}')::jsonb, key, max_attempts, initial_backoff_ms, multiplier, max_backoff_ms, jitter, non_retryable_codes::text[], payload,
       disposition, start_ms, run_ms, close_ms, lock_key, fair_key
     from i, c
    where key is null or id in (select job from k)
@@ -124,36 +125,16 @@ type EnqueueParam =
   | 'now'
   | 'epochs'
   | 'n'
-  | 'ids'
   | 'clientMinted'
-  | 'namespaces'
-  | 'queueIds'
-  | 'types'
-  | 'ranks'
   | 'runAts'
-  | 'digests'
-  | 'contentTypes'
-  | 'headers'
-  | 'labels'
   | 'keys'
   | 'untilTerminal'
   | 'ttlMs'
-  | 'sizes'
-  | 'maxAttempts'
-  | 'initialBackoffMs'
-  | 'multipliers'
-  | 'maxBackoffMs'
-  | 'jitters'
-  | 'nonRetryableCodes'
-  | 'payloads'
   | 'details'
   | 'scheduledDetails'
-  | 'dispositions'
-  | 'startMs'
-  | 'runMs'
-  | 'closeMs'
   | 'lockKeys'
-  | 'fairKeys';
+  | 'fairKeys'
+  | RecordParam;
 
 const enqueueStatement = statement<EnqueueParam>(
   'enqueue',
@@ -210,34 +191,14 @@ function columns(items: readonly EnqueueItem[]): Record<Exclude<EnqueueParam, 'n
   return {
     epochs: epochsOf(items.map((item) => item.queue)),
     n: plainArray(items.map((_, index) => index)),
-    ids: plain((item) => item.jobId),
+    ...recordColumns(items),
     clientMinted: plain((item) => item.spec.jobId !== null),
-    namespaces: texts((item) => item.queue.namespace),
-    queueIds: plain((item) => item.queue.id),
-    types: texts((item) => item.spec.type),
-    ranks: plain((item) => -item.spec.priority),
     runAts: plain((item) => (item.spec.runAt === null ? null : instantLiteral(item.spec.runAt))),
-    digests: byteaArray(items.map((item) => item.digest)),
-    contentTypes: texts((item) => item.spec.contentType),
-    headers: texts((item) => JSON.stringify(item.spec.headers)),
-    labels: texts((item) => JSON.stringify(item.spec.labels)),
     keys: texts((item) => item.spec.idempotency?.key ?? null),
     untilTerminal: plain((item) => item.spec.idempotency?.scope === 'UNTIL_TERMINAL'),
     ttlMs: plain((item) => item.spec.idempotency?.ttlMs ?? null),
-    sizes: plain((item) => jobSizeBytes(item.spec)),
-    maxAttempts: plain((item) => item.spec.retry.maxAttempts),
-    initialBackoffMs: plain((item) => item.spec.retry.initialBackoffMs),
-    multipliers: plain((item) => item.spec.retry.multiplier),
-    maxBackoffMs: plain((item) => item.spec.retry.maxBackoffMs),
-    jitters: plain((item) => item.spec.retry.jitter),
-    nonRetryableCodes: texts((item) => (item.spec.retry.nonRetryableCodes === null ? null : textArray(item.spec.retry.nonRetryableCodes))),
-    payloads: byteaArray(items.map((item) => item.spec.payload)),
     details: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, null, spec.concurrencyKey !== '')),
     scheduledDetails: texts(({ spec }) => enqueuedDetail(spec.type, spec.priority, spec.runAt, false)),
-    dispositions: plain((item) => DISPOSITION_CODES[item.spec.disposition]),
-    startMs: plain((item) => item.spec.timeouts.scheduleToStartMs),
-    runMs: plain((item) => item.spec.timeouts.startToCloseMs),
-    closeMs: plain((item) => item.spec.timeouts.scheduleToCloseMs),
     lockKeys: texts(({ spec }) => (spec.concurrencyKey === '' ? null : spec.concurrencyKey)),
     fairKeys: texts((item) => (item.spec.fairnessKey === '' ? null : item.spec.fairnessKey)),
   };
