@@ -86,29 +86,23 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
   const keyed = new KeyedCommits((keys) => unblockKeys(hot, now(), keys));
   const lean = new LeanTables({ upkeep, vacuum });
   const due = new DueLook();
-  const bounded = new InVain<number>();
-  const records = new KnownRecords();
-  const claim = claimer(hot.run, now, records);
-  const plainAcks = { records, inVain: new InVain<'ack'>() };
   const queueStats = queueStatsReader({ run: hot.run, slow: slow.run });
   return {
     resolveQueues: (names) => resolveQueues(hot.run, names),
     createQueues: (names) => createQueues(hot.run, names),
-    enqueueMany: (items) => keyed.each(enqueueMany(hot.run, now(), items, { bounded })),
+    ...hotPath(hot.run, now, { keyed, lean }),
     enqueueAtomic: (items, refuse) => keyed.each(enqueueAtomic(hot, now(), items, refuse)),
     getJobs: (ids) => getJobs(hot.run, ids),
     endOfLife: (id, life) => endOfLife(hot.run, id, life),
     getPayload: (id) => getPayload(hot.run, id),
     listJobs: (filter, pageSize, after) => listJobs(slow.run, filter, pageSize, after),
     listAttempts: (query) => listAttempts(hot.run, query),
-    claim: async (queues, slots, types, channel) => lean.claimed(queues, await claim(queues, slots, types, channel)),
     sortByType: (queues) => sortByType(slow, queues),
     leasesOfRequest: (namespace, workerId, requestId) => leasesOfRequest(hot.run, now(), namespace, workerId, requestId),
     startMany: (items) => startMany(hot.run, now(), items),
     heartbeatMany: (items) => heartbeatMany(hot.run, now(), items),
     heldAttempts: (tokens) => heldAttempts(hot.run, tokens),
     ...workStore(hot.run, now),
-    ackMany: (items) => keyed.each(ackMany(hot.run, now(), items, plainAcks)),
     failMany: (items) => keyed.each(failMany(hot.run, now(), items)),
     releaseMany: (items) => keyed.each(releaseMany(hot.run, now(), items)),
     suspendMany: (items) => keyed.each(suspendMany(hot.run, now(), items)),
@@ -153,6 +147,23 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     foldJournal: () => foldJournal({ run: hot.run, slow: slow.run }, now(), FOLD_BATCH),
     ensurePartitions: () => ensurePartitions(upkeep.run, now()),
     databaseTime: () => databaseTime(hot.run, now()),
+  };
+}
+
+/** What the common life of a job consists of, by lesser statements where they serve; they share what they remember. */
+function hotPath(
+  run: Run,
+  now: () => string | null,
+  { keyed, lean }: { readonly keyed: KeyedCommits; readonly lean: LeanTables },
+): Pick<Repository, 'enqueueMany' | 'claim' | 'ackMany'> {
+  const bounded = new InVain<number>();
+  const records = new KnownRecords();
+  const plain = { records, inVain: new InVain<'ack'>() };
+  const claim = claimer(run, now, records);
+  return {
+    enqueueMany: (items) => keyed.each(enqueueMany(run, now(), items, { bounded })),
+    claim: async (queues, slots, types, channel) => lean.claimed(queues, await claim(queues, slots, types, channel)),
+    ackMany: (items) => keyed.each(ackMany(run, now(), items, plain)),
   };
 }
 
