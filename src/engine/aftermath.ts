@@ -63,8 +63,8 @@ export class Aftermath {
   /** Jobs that changed in one commit, as they are after it. */
   ofChanged(jobs: readonly Job[]): void {
     if (jobs.length === 0) return;
-    // Where a key's slot is free another job of it has moved, of which only the log tells.
-    if (jobs.every(({ concurrencyKey }) => concurrencyKey === '')) this.#parts.log.committedAndTold();
+    // Of another job that moved in the same commit only the log tells: where a key's slot is free, and the copy of a job that failed.
+    if (jobs.every(({ concurrencyKey, state }) => concurrencyKey === '' && state !== 'FAILED')) this.#parts.log.committedAndTold();
     else this.#parts.log.committed();
     this.#wake(jobs);
     const deadlines = jobs.flatMap(({ leaseExpiresAt, asked }) =>

@@ -56,12 +56,12 @@ export function createDoorbell(url: string, database: Pick<Database, 'run'>): Do
     };
     const onListening = () => {
       hearing.begin();
+      notify();
       onRing();
       onQueues();
     };
     const connection = listener;
     await connection.listen(CHANNEL, onHeard, onListening);
-    notify();
     if (onProgress !== undefined) {
       await connection.listen(PROGRESS_CHANNEL, (notice) => onProgress(() => parseNotice(notice, replica)));
     }

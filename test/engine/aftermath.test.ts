@@ -78,7 +78,7 @@ describe('what follows a commit', () => {
     expect(told.freed.map(({ name }) => name)).toEqual(['a']);
   });
 
-  it('is a look at the log where more may have moved than was told: jobs of a concurrency key, and what a round did', () => {
+  it('is a look at the log where more may have moved than was told: jobs of a concurrency key, copies of what failed, and what a round did', () => {
     const { of, told } = aftermath();
     of.ofEnqueue([{ kind: 'enqueued', job: jobIn('READY') }]);
     of.ofSettlement([{ kind: 'applied', job: jobIn('SUCCEEDED') }]);
@@ -91,6 +91,8 @@ describe('what follows a commit', () => {
     expect(told).toMatchObject({ commits: 4, untold: 1 });
     of.ofRound({ count: 1, more: false, nextDueAt: null, databaseTime: 0, touchesKeys: false, readyQueues: [] });
     expect(told).toMatchObject({ commits: 5, untold: 2 });
+    of.ofSettlement([{ kind: 'applied', job: jobIn('FAILED') }]);
+    expect(told).toMatchObject({ commits: 6, untold: 3 });
   });
 
   it('is nothing where nothing was changed', () => {

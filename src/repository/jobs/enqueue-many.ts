@@ -20,8 +20,8 @@ interface Open {
 
 export interface EnqueueOptions {
   /**
-   * Queues that were found bounded, by number. Without it the jobs go by the whole statement: within a transaction nothing may be tried that
-   * a duplicate undoes.
+   * Queues, by number, of batches that the lesser statement was not for. Without it the jobs go by the whole one: within a transaction nothing
+   * may be tried that a duplicate undoes.
    */
   readonly bounded?: InVain<number>;
 }

@@ -16,9 +16,12 @@ import type { KnownRecord, KnownRecords } from '../known-records.ts';
 import { instant, instantOrNull, int, int8, intOrNull, stringMapOrEmpty, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 
-/** A lease `l` that was started by the third event of its job: it was enqueued, claimed and started, and nothing else was told of it. */
+/**
+ * A lease `l` that was started by the third event of its job: it was enqueued, claimed and started, and nothing else was told of it. The gate is
+ * looked up by its key, and not by an `exists`, which may be planned as a read of all gates.
+ */
 const isPlain = sql`and l.seq = 3 and l.started_seq = 3
-  and not exists (select from stint.gate g where g.shard = ${shard} and g.queue_id = l.queue_id)`;
+  and (select true from stint.gate g where g.shard = ${shard} and g.queue_id = l.queue_id) is null`;
 
 const ackPlainStatement = statement<HeldParam | 'results' | 'contentTypes' | 'unknown' | 'firstUnknown' | 'lastUnknown'>(
   'ack-plain',
@@ -69,7 +72,9 @@ export async function ackPlain(
   records: KnownRecords,
 ): Promise<ReadonlyMap<number, SettleOutcome> | null> {
   const items = new Map(sent.map(({ item, position }) => [position, item]));
-  const unknown = sent.map(({ item }) => item.token.jobId).filter((jobId) => records.get(jobId) === null);
+  // As it is known now: while the statement runs others may be forgotten.
+  const known = new Map(sent.map(({ item: { token } }) => [token.jobId, records.get(token)]));
+  const unknown = [...known.keys()].filter((jobId) => known.get(jobId) === null);
   const rows = await run(ackPlainStatement, {
     now,
     ...heldValues(sent),
@@ -80,16 +85,14 @@ export async function ackPlain(
     lastUnknown: unknown.at(-1) ?? null,
   });
   if (rows.length === 0) return null;
-  const isRead = new Set(unknown);
   return new Map(
     rows.map((row) => {
       const position = int(row, 'n');
       const item = items.get(position);
       if (item === undefined) throw new Error('the database acked an item that was not sent');
+      records.forget(item.token);
       const { jobId } = item.token;
-      const known = isRead.has(jobId) ? null : records.get(jobId);
-      records.forget(jobId);
-      return [position, { kind: 'applied', job: ended(row, item, known ?? parseKnown(row, jobId)) }];
+      return [position, { kind: 'applied', job: ended(row, item, known.get(jobId) ?? parseKnown(row, jobId)) }];
     }),
   );
 }

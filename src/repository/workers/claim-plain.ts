@@ -1,5 +1,5 @@
 /**
- * Claim from one queue that nothing bounds, of jobs that have never been tried or touched: no gate, no floor, no key, no former failure.
+ * Claim from one queue that nothing bounds, of jobs that have never been tried or touched: no gate, no floor, no concurrency key, no former failure.
  * What the whole statement (`claim.ts`) does for those is to move the token and read the record, and most of its cost is to begin:
  * its plan has ten times the nodes. Where it finds anything else at the head of the backlog it does nothing, and says so.
  *
@@ -21,7 +21,7 @@ import { param, shard, statement } from '../statement.ts';
 import { inTime } from '../tokens.ts';
 import { dispatchOrder, ROOM_BYTES } from './claim-share.ts';
 
-/** Of a token `r` nothing was told but that it was enqueued: it was never tried, and it has no key, for that would have let it in. */
+/** Of a token `r` nothing was told but that it was enqueued: it was never tried, and it has no concurrency key, for that would have let it in. */
 const isPlain = sql`r.seq = 1`;
 
 const head = sql`r.shard = ${shard} and r.queue_id = q.id and ${inTime} order by ${dispatchOrder(sql`r`)} limit ${param('wanted')}::int`;
@@ -39,9 +39,8 @@ const claimPlainStatement = statement<PlainParam>(
     select coalesce(sum(u.size) < ${ROOM_BYTES} and bool_and(u.plain), true) as fits
       from q cross join lateral (select r.size, ${isPlain} as plain from stint.ready r where ${head}) u),
   picked as materialized (
-    select u.* from seen cross join q cross join lateral (
-      select r.ctid as tid, r.size, ${isPlain} as plain from stint.ready r where ${head} for update skip locked) u
-     where seen.fits),
+    select u.* from q cross join lateral (
+      select r.ctid as tid, r.size, ${isPlain} as plain from stint.ready r where (select fits from seen) and ${head} for update skip locked) u),
   found as materialized (
     select seen.fits and coalesce(sum(p.size) < ${ROOM_BYTES} and bool_and(p.plain), true) as fits, array_agg(p.tid) as tids
       from seen left join picked p on true group by seen.fits),
@@ -144,7 +143,7 @@ export async function claimPlain(
     if (slot === undefined) throw new Error('the database gave a job to a slot that was not sent');
     const given = parsePlain(row, queue, slot);
     jobs[place]?.push(given);
-    records.add({ record: given.job, maxAttempts: intOrNull(row, 'max_attempts') });
+    records.add(slot, { record: given.job, maxAttempts: intOrNull(row, 'max_attempts') });
   }
   return { jobs, limits: [], oneSlot: false };
 }

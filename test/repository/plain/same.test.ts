@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { type JobSpec, NO_TIMEOUTS } from '../../../src/domain/job.ts';
 import { DEFAULT_RETRY_POLICY } from '../../../src/domain/retry.ts';
 import type { Queue } from '../../../src/domain/queue.ts';
-import { policy, slot } from '../../engine/stage.ts';
+import type { Run } from '../../../src/repository/database.ts';
+import { ackPlain } from '../../../src/repository/workers/ack-plain.ts';
+import { policy, slot, tokenOf } from '../../engine/stage.ts';
 import { put } from '../../support/bounds.ts';
 import { KnownRecords } from '../../../src/repository/known-records.ts';
-import { ackOf, openRoutes, ran, route, type Route, stage } from './route.ts';
+import { ackOf, now, openRoutes, ran, route, type Route, run, stage } from './route.ts';
 
 const FIRST = '00000000-0000-4000-8000-000000000001';
 
@@ -103,26 +105,56 @@ describe('a record', () => {
     expect(ran.at(-1)).toBe('ack-plain');
   });
 
-  it('is forgotten where too many are known, the oldest first', async () => {
+  it('is forgotten where too many are known, the oldest first, and not remembered where it is large', async () => {
     const records = new KnownRecords();
     const { claim: take } = route(true);
     const queue = await stage.queue();
     await stage.enqueue(queue, {});
     const [{ job } = expect.unreachable()] = await take(queue, slot());
-    const ids = Array.from({ length: 20_001 }, () => stage.mint.mint());
-    for (const jobId of ids) records.add({ record: { ...job, jobId }, maxAttempts: null });
-    expect(ids.filter((jobId) => records.get(jobId) === null)).toEqual(ids.slice(0, 1));
+    const tokens = Array.from({ length: 20_001 }, () => ({ secret: FIRST, jobId: stage.mint.mint() }));
+    for (const { jobId } of tokens) records.add({ secret: FIRST }, { record: { ...job, jobId }, maxAttempts: null });
+    expect(tokens.filter((token) => records.get(token) === null)).toEqual(tokens.slice(0, 1));
+    const large = { secret: FIRST, jobId: stage.mint.mint() };
+    records.add(large, { record: { ...job, jobId: large.jobId, labels: { a: 'x'.repeat(1_024) } }, maxAttempts: null });
+    expect(records.get(large)).toBeNull();
   });
 
   it('is known as long as the job is held here, and tells how many tries the queue grants by then', async () => {
     const queue = await stage.queue();
     const { claim: take, ack, records } = route(true);
-    const [jobId] = await stage.enqueue(queue, {});
-    const claimed = await take(queue, slot());
-    if (jobId === undefined) expect.unreachable();
-    expect(records.get(jobId)).toMatchObject({ record: { jobId }, maxAttempts: null });
+    await stage.enqueue(queue, {});
+    const [claimed = expect.unreachable()] = await take(queue, slot());
+    expect(records.get(tokenOf(claimed))).toMatchObject({ record: { jobId: claimed.job.jobId }, maxAttempts: null });
     await put(stage.repository, queue, { retry: { ...DEFAULT_RETRY_POLICY, maxAttempts: 77 } });
-    expect(await ack(...claimed.map(ackOf))).toMatchObject([{ kind: 'applied', job: { maxAttempts: 77 } }]);
-    expect(records.get(jobId)).toBeNull();
+    expect(await ack(ackOf(claimed))).toMatchObject([{ kind: 'applied', job: { maxAttempts: 77 } }]);
+    expect(records.get(tokenOf(claimed))).toBeNull();
+  });
+
+  it('is that which was known when the ack was sent, whatever is forgotten before it is answered', async () => {
+    const queue = await stage.queue();
+    const { claim: take, records } = route(true);
+    await stage.enqueue(queue, { labels: { a: '1' } });
+    const [claimed = expect.unreachable()] = await take(queue, slot());
+    const forgetting: Run = async (statement, values) => {
+      records.forget(tokenOf(claimed));
+      return run(statement, values);
+    };
+    const outcomes = await ackPlain(forgetting, now(), [{ position: 0, item: ackOf(claimed) }], records);
+    expect(outcomes?.get(0)).toMatchObject({ kind: 'applied', job: { labels: { a: '1' } } });
+  });
+
+  it('is not that of a job which had the same id before', async () => {
+    const queue = await stage.queue();
+    const jobId = stage.mint.mint();
+    const { enqueue, claim: take, ack } = route(true);
+    await enqueue([stage.item(queue, { jobId, type: 'former' })]);
+    const [former = expect.unreachable()] = await take(queue, slot());
+    await stage.repository.ackMany([ackOf(former)]);
+    for (const table of ['job', 'attempt', 'terminal']) {
+      await stage.sql`delete from stint.${stage.sql(table)} where ${stage.sql(table === 'job' ? 'id' : 'job')} = ${jobId}`;
+    }
+    await enqueue([stage.item(queue, { jobId, type: 'present' })]);
+    const elsewhere = await route(true).claim(queue, slot());
+    expect(await ack(...elsewhere.map(ackOf))).toMatchObject([{ kind: 'applied', job: { type: 'present' } }]);
   });
 });
