@@ -1,6 +1,7 @@
 /** How the lesser statements of the hot path are planned, on tables of any size. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Queue } from '../../../src/domain/queue.ts';
+import { Database } from '../../../src/repository/database.ts';
 import { enqueuePlain } from '../../../src/repository/jobs/enqueue-plain.ts';
 import { KnownRecords } from '../../../src/repository/known-records.ts';
 import { ackPlain } from '../../../src/repository/workers/ack-plain.ts';
@@ -46,7 +47,7 @@ function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
   for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);
 }
 
-/** So many jobs that wait in the queue, as many that others hold, and a tenth as many queues with a gate. */
+/** So many jobs that wait in the queue, and as many that others hold. */
 async function fill(count: number): Promise<void> {
   for (let left = count; left > 0; left -= FEW) await stage.enqueue(queue, ...Array.from({ length: FEW }, () => ({})));
   await stage.sql`
@@ -55,9 +56,6 @@ async function fill(count: number): Promise<void> {
     select 0, gen_random_uuid(), gen_random_uuid(), 'default', 'other', now() + interval '1 day', 30000, 5000, ${queue.id}, 0, -g, now(),
            2, 1, 1, 1, 2, 0, 600, false
       from generate_series(1, ${count}::int) g`;
-  await stage.sql`
-    insert into stint.gate (shard, queue_id, scheduled, ready, leased, running, retry_wait, suspended, permits, filled_at, claims, counted_at)
-    select 0, 1000000 + ${count}::int + g, 0, 0, 0, 0, 0, 0, 0, now(), 0, now() from generate_series(1, ${count / 10}::int) g`;
 }
 
 describe('a life by the lesser statements', () => {
@@ -89,4 +87,43 @@ describe('a life by the lesser statements', () => {
       );
     }
   });
+
+  it(
+    'that was planned before there were gates looks up one of them for each lease, however many came since',
+    { timeout: 60_000 },
+    async () => {
+      const own = await Stage.open();
+      const database = new Database({ url: own.database.url, connections: 1, applicationName: 'plain', settings: 'hot' });
+      onTestFinished(async () => {
+        await database.close();
+        await own.close();
+      });
+      const there = await own.queue();
+      const ackOne = async () => {
+        const item = ackOf(await own.held(there));
+        expect(await ackPlain(database.run, own.clock.now().toISOString(), [{ position: 0, item }], new KnownRecords())).toHaveProperty(
+          'size',
+          1,
+        );
+      };
+      const gatesRead = async () => {
+        const [row] = await own.sql<{ looks: number; read: number }[]>`
+        select sum(idx_scan)::int as looks, sum(idx_tup_read)::int as read from pg_stat_user_indexes where relname = 'gate'`;
+        return row ?? expect.unreachable();
+      };
+      await ackOne();
+      await gatesOf(own, 20_000);
+      const before = await gatesRead();
+      await ackOne();
+      // What a session has read is told a while after it.
+      await vi.waitFor(async () => expect((await gatesRead()).looks).toBeGreaterThan(before.looks), { timeout: 20_000 });
+      expect((await gatesRead()).read - before.read).toBeLessThan(1_000);
+    },
+  );
 });
+
+async function gatesOf({ sql }: Stage, count: number): Promise<void> {
+  await sql`
+    insert into stint.gate (shard, queue_id, scheduled, ready, leased, running, retry_wait, suspended, permits, filled_at, claims, counted_at)
+    select 0, 1000000 + g, 0, 0, 0, 0, 0, 0, 0, now(), 0, now() from generate_series(1, ${count}::int) g`;
+}
