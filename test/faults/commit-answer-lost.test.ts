@@ -27,11 +27,11 @@ beforeAll(async () => {
 const { APPLIED, ALREADY_APPLIED } = SettlementOutcome;
 
 /**
- * Has the answer to one statement lost on the way to the replica `here`: the next of that name with these words among its
- * parameters. The answer that the service has all the same, or null.
+ * Has the answer to one statement lost on the way to the replica `here`: the next of that name, or the lesser one beside it, with these
+ * words among its parameters. The answer that the service has all the same, or null.
  */
 async function losing<Answer>(statement: string, words: string, call: () => Promise<Answer>): Promise<Answer | null> {
-  const lost = faults.proxies[0]?.loseAnswer({ to: new RegExp(`^/\\* ${statement} \\*/[^]*${words}`), instead: 'cut' });
+  const lost = faults.proxies[0]?.loseAnswer({ to: new RegExp(`^/\\* ${statement}(-plain)? \\*/[^]*${words}`), instead: 'cut' });
   const answer = await call().catch((error: unknown) => {
     expect(status[statusOf(error) ?? status.OK]).toMatch(/^(UNAVAILABLE|DEADLINE_EXCEEDED)$/);
     return null;
@@ -184,7 +184,7 @@ describe('the answer to a commit is lost:', { timeout: LIMIT_MS }, () => {
 
   it('again and again under load: nothing that was told, or is stored, is wrong', async () => {
     for (const statement of ['enqueue', 'claim-many-queues', 'heartbeat', 'ack', 'fail', 'release']) {
-      const lost = faults.proxies.map((proxy) => proxy.loseAnswer({ to: new RegExp(`^/\\* ${statement} \\*/`), instead: 'cut' }));
+      const lost = faults.proxies.map((proxy) => proxy.loseAnswer({ to: new RegExp(`^/\\* ${statement}(-plain)? \\*/`), instead: 'cut' }));
       await Promise.all(lost);
     }
     await faults.expectSound();

@@ -38,7 +38,7 @@ describe('a database that does not answer', { timeout: LIMIT_MS }, () => {
   /** Another commit's answer never comes; the connection stands. */
   async function losesOneAnswer(stint: Stint, proxy: WireProxy): Promise<void> {
     const { jobId, leaseToken } = await new Scene(stint).enqueueAndClaim();
-    const lost = proxy.loseAnswer({ to: new RegExp(`^/\\* ack \\*/[^]*${jobId}`), instead: 'silence' });
+    const lost = proxy.loseAnswer({ to: new RegExp(`^/\\* ack(-plain)? \\*/[^]*${jobId}`), instead: 'silence' });
     expect(await reasonOf(stint.ack({ leaseToken }, CALL_LIMIT_MS))).toBe('UNAVAILABLE/STORE_UNAVAILABLE');
     await lost;
     expect(await stint.ack({ leaseToken }, CALL_LIMIT_MS)).toMatchObject({ outcome: SettlementOutcome.ALREADY_APPLIED });
