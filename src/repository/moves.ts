@@ -46,3 +46,18 @@ export function moves(moved: SQL, { failed, dead, among }: MovesOptions = {}): S
           ${failed === undefined ? sql`0` : number(failed)}, ${dead === undefined ? sql`0` : sql`sum(${dead})::int`}] as numbers
         from (${moved}) t group by t.queue_id) q)`;
 }
+
+/** Numbers of one queue that a lesser statement knows without counting each token: how its tokens grew, and what happened to lives. */
+export interface KnownMoves {
+  readonly grown: Partial<Record<TokenState, SQL>>;
+  readonly begun?: SQL;
+  readonly claimed?: SQL;
+  readonly ended?: SQL;
+}
+
+/** One row of `journal.moves`, as `moves` makes it: no attempt failed, and no dead letter came or went. */
+export function movesOfQueue(queueId: SQL, { grown, begun = sql`0`, claimed = sql`0`, ended = sql`0` }: KnownMoves): SQL {
+  const byState = new Map<string, SQL>(Object.entries(grown));
+  const inOrder = Object.keys(STATES).map((state) => byState.get(state) ?? sql`0`);
+  return sql`array[${queueId}, ${sql.join(inOrder, sql`, `)}, ${begun}, ${claimed}, ${ended}, 0, 0]`;
+}

@@ -1,7 +1,7 @@
 /**
  * Enqueue of jobs that nothing bounds: no key, no id of the caller's, no time to wait for; in queues without a gate and without fairness
  * keys in use. What the whole statement (`enqueue.ts`) does for those is record, token and journal, and most of its cost is to
- * begin: its plan has ten times the nodes. Where a queue turns out to be bounded this one does nothing, and says so.
+ * begin: its plan has five times the nodes. Where a queue turns out to be bounded this one does nothing, and says so.
  */
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
@@ -11,6 +11,7 @@ import { clockOfQueues, epochsOf } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { enqueuedDetail } from '../detail.ts';
 import { isDuplicateKey } from '../driver-error.ts';
+import { movesOfQueue } from '../moves.ts';
 import { instant, int } from '../row.ts';
 import { SORTED } from '../sorted-queues.ts';
 import { param, shard, statement } from '../statement.ts';
@@ -63,7 +64,7 @@ e as (
   insert into stint.journal (shard, epoch, at, types, jobs, queue_ids, details, moves)
   select ${shard}, c.epoch, c.now, array_agg(${EVENT_CODES.enqueued}), array_agg(id), array_agg(queue_id),
       case when count(detail) > 0 then array_agg(detail) end,
-      (select array_agg(array[m.queue_id, 0, 0, m.n, 0, 0, 0, 0, m.n, 0, 0, 0, 0]) from (
+      (select array_agg(${movesOfQueue(sql`m.queue_id`, { grown: { READY: sql`m.n` }, begun: sql`m.n` })}) from (
         select queue_id, count(*)::int as n from i group by queue_id) m)
     from i, c group by c.epoch, c.now)
 select q.id, q.max_attempts, c.now as created_at from q cross join c`,

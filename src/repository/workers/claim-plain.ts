@@ -1,7 +1,7 @@
 /**
  * Claim from one queue that nothing bounds, of jobs that have never been tried or touched: no gate, no floor, no concurrency key, no former failure.
  * What the whole statement (`claim.ts`) does for those is to move the token and read the record, and most of its cost is to begin:
- * its plan has ten times the nodes. Where it finds anything else at the head of the backlog it does nothing, and says so.
+ * its plan has three times the nodes. Where it finds anything else at the head of the backlog it does nothing, and says so.
  *
  * Uses the primary key of `ready` and reads `wanted` entries of it, once to see what they are and once to take them: what were locked and
  * left would be hidden from another claim, and nobody would tell it when it comes back.
@@ -16,6 +16,7 @@ import { clockOfQueues, epochsOf } from '../clock.ts';
 import { ONLY_SHARD, type Run } from '../database.ts';
 import { parseDisposition } from '../job-record.ts';
 import type { KnownRecords } from '../known-records.ts';
+import { movesOfQueue } from '../moves.ts';
 import { bytes, instant, instantOrNull, int, int8, intOrNull, jobId, stringMapOrEmpty, text, textOrNull, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { inTime } from '../tokens.ts';
@@ -26,11 +27,21 @@ const isPlain = sql`r.seq = 1`;
 
 const head = sql`r.shard = ${shard} and r.queue_id = q.id and ${inTime} order by ${dispatchOrder(sql`r`)} limit ${param('wanted')}::int`;
 
+/** Of the tokens `g` that were given of the queue `q`. */
+const moved = movesOfQueue(sql`q.id`, {
+  grown: {
+    READY: sql`-count(*)::int`,
+    LEASED: sql`count(*) filter (where not g.start)::int`,
+    RUNNING: sql`count(*) filter (where g.start)::int`,
+  },
+  claimed: sql`count(*)::int`,
+});
+
 const claimPlainStatement = statement<PlainParam>(
   'claim-plain',
   sql`with ${clockOfQueues},
   q as materialized (
-    select q.* from c cross join lateral (select * from stint.queue where shard = ${shard} and id = ${param('queueId')}::int offset 0) q
+    select q.*, greatest(1, c.epoch::bigint << 32) as fence from c cross join lateral (select * from stint.queue where shard = ${shard} and id = ${param('queueId')}::int offset 0) q
      where q.mode <> ${param('closedMode')}::smallint and q.status not in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT})
        and not exists (select from stint.gate g where g.shard = ${shard} and g.queue_id = ${param('queueId')}::int)
        and not exists (select from stint.floor f where f.shard = ${shard} and f.queue_id = ${param('queueId')}::int)
@@ -62,17 +73,17 @@ const claimPlainStatement = statement<PlainParam>(
         claimed_at, claimed_seq, started_at, started_seq, attempt, fence, life, seq, releases, size, checkpointed, start_ms, run_ms, life_until,
         fair_key, run_until)
     select ${shard}, g.job, g.token, q.namespace, g.worker, g.request, g.until, g.duration_ms, q.lease_grace_ms, q.id, g.rank, g.ord,
-        c.now, 2, case when g.start then c.now end, case when g.start then 3 end, 1, b.fence, 1, case when g.start then 3 else 2 end, 0, g.size, false,
+        c.now, 2, case when g.start then c.now end, case when g.start then 3 end, 1, q.fence, 1, case when g.start then 3 else 2 end, 0, g.size, false,
         g.start_ms, g.run_ms, g.life_until, g.fair_key, g.run_until
-      from given g cross join c cross join q cross join lateral (select greatest(1, c.epoch::bigint << 32) as fence) b),
+      from given g cross join c cross join q),
   e as (
     insert into stint.journal (shard, epoch, at, types, jobs, seqs, queue_ids, lives, attempts, fences, workers, moves)
     select ${shard}, c.epoch, c.now, array_agg((case when g.start then ${CLAIMED_AND_STARTED_CODE} else ${EVENT_CODES.claimed} end)::smallint),
         array_agg(g.job), array_fill(2::bigint, array[count(*)::int]), array_fill(q.id, array[count(*)::int]), array_fill(1, array[count(*)::int]),
-        array_fill(1, array[count(*)::int]), array_fill(greatest(1, c.epoch::bigint << 32), array[count(*)::int]), array_agg(g.worker),
-        array[array[q.id, 0, 0, -count(*)::int, count(*) filter (where not g.start)::int, count(*) filter (where g.start)::int, 0, 0, 0, count(*)::int, 0, 0, 0]]
-      from given g cross join c cross join q group by c.epoch, c.now, q.id)
-  select c.now, c.epoch, q.max_attempts as queue_max_attempts, q.lease_duration_ms, w.*
+        array_fill(1, array[count(*)::int]), array_fill(q.fence, array[count(*)::int]), array_agg(g.worker),
+        array[${moved}]
+      from given g cross join c cross join q group by c.epoch, c.now, q.id, q.fence)
+  select c.now, q.fence, q.max_attempts as queue_max_attempts, q.lease_duration_ms, w.*
     from q cross join c join found on found.fits left join (
       select x.n, x.slot, x.rank, case when x.run_until is not null or x.life_until is not null then x.until end as until,
           floor(extract(epoch from x.until - c.now) * 1000)::int as ttl_ms, j.id as job_id, j.type, j.max_attempts, j.run_at, j.created_at,
@@ -82,12 +93,6 @@ const claimPlainStatement = statement<PlainParam>(
 );
 
 const MICROS_A_MS = 1_000;
-
-/** As the statement has it: fences rise across a fail-over. */
-function firstFence(epoch: number): bigint {
-  const fence = BigInt(epoch) << 32n;
-  return fence > 1n ? fence : 1n;
-}
 
 type PlainParam =
   | 'now'
@@ -151,7 +156,7 @@ export async function claimPlain(
 /** The first try of a job, by the clock and the settings that the statement read. */
 function parsePlain(row: Row, queue: Queue, slot: ClaimSlot): ClaimedJob {
   const now = instant(row, 'now');
-  const fence = firstFence(int(row, 'epoch'));
+  const fence = int8(row, 'fence');
   const id = jobId(row, 'job_id');
   const durationMs = slot.leaseDurationMs ?? int(row, 'lease_duration_ms');
   const expiresAt = instantOrNull(row, 'until') ?? now + durationMs * MICROS_A_MS;
