@@ -144,6 +144,13 @@ export function refusalStatus(refusal: Refusal): Status {
   return statusOf(refusal, ITEM_VIOLATION_BYTES);
 }
 
+/** A thrown refusal, as a part of an answer tells it. Throws again what nobody foresaw. */
+export function foreseenStatus(error: unknown): Status {
+  const refusal = refusalIn(error);
+  if (refusal === null) throw error;
+  return refusalStatus(refusal);
+}
+
 function statusOf(refusal: Refusal, violationBytes: number): Status {
   const { message, metadata, details } = account(refusal, violationBytes);
   const { code, reason } = ANSWERS[refusal.kind];

@@ -11,6 +11,7 @@ interface ClaimOnly {
 const NO_DECISION = 'a session is not told why nothing is assigned';
 
 export const CLAIM_ONLY: readonly ClaimOnly[] = [
+  { file: 'ack-next.test.ts', tests: 'all', reason: 'a session is assigned the next without asking' },
   { file: 'queue-mode.test.ts', tests: 'all', reason: 'a mode tells Claim from Work' },
   { file: 'request-id.test.ts', tests: 'all', reason: 'a session repeats no request' },
   {

@@ -235,16 +235,31 @@ export interface AckRequest {
   result: Buffer;
   /** Media type of the result. At most 256 bytes. */
   contentType: string;
+  /**
+   * A claim to make right behind the ack, so that one call takes the place of two; unset: none. A violation in it refuses the call before
+   * anything is done, and where the ack is refused nothing is claimed. With a `wait` the ack is applied at once and answered after it.
+   * With a `request_id` a repeated call finds the leases of an answer that was lost.
+   */
+  next: ClaimRequest | undefined;
 }
 
 /** Of `Ack`. */
 export interface AckResponse {
-  /** As it is. */
+  /** As it is; without its result where there was a `next`, so that both fit into one answer. */
   job:
     | Job
     | undefined;
   /** APPLIED or ALREADY_APPLIED. */
   outcome: SettlementOutcome;
+  /** Of the claim in `next`; unset without one. */
+  next:
+    | //
+    /** As `Claim` would have answered. */
+    { $case: "claimed"; claimed: ClaimResponse }
+    | //
+    /** Why the claim was refused; the ack stands. */
+    { $case: "claimError"; claimError: Status }
+    | undefined;
 }
 
 /** For `Fail`. */
@@ -1449,7 +1464,7 @@ export const LeaseLost: MessageFns<LeaseLost> = {
 };
 
 function createBaseAckRequest(): AckRequest {
-  return { leaseToken: "", result: Buffer.alloc(0), contentType: "" };
+  return { leaseToken: "", result: Buffer.alloc(0), contentType: "", next: undefined };
 }
 
 export const AckRequest: MessageFns<AckRequest> = {
@@ -1462,6 +1477,9 @@ export const AckRequest: MessageFns<AckRequest> = {
     }
     if (message.contentType !== "") {
       writer.uint32(26).string(message.contentType);
+    }
+    if (message.next !== undefined) {
+      ClaimRequest.encode(message.next, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1503,6 +1521,14 @@ export const AckRequest: MessageFns<AckRequest> = {
             message.contentType = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.next = ClaimRequest.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1523,12 +1549,15 @@ export const AckRequest: MessageFns<AckRequest> = {
     message.leaseToken = object.leaseToken ?? "";
     message.result = object.result ?? Buffer.alloc(0);
     message.contentType = object.contentType ?? "";
+    message.next = (object.next !== undefined && object.next !== null)
+      ? ClaimRequest.fromPartial(object.next)
+      : undefined;
     return message;
   },
 };
 
 function createBaseAckResponse(): AckResponse {
-  return { job: undefined, outcome: 0 };
+  return { job: undefined, outcome: 0, next: undefined };
 }
 
 export const AckResponse: MessageFns<AckResponse> = {
@@ -1538,6 +1567,14 @@ export const AckResponse: MessageFns<AckResponse> = {
     }
     if (message.outcome !== 0) {
       writer.uint32(16).int32(message.outcome);
+    }
+    switch (message.next?.$case) {
+      case "claimed":
+        ClaimResponse.encode(message.next.claimed, writer.uint32(26).fork()).join();
+        break;
+      case "claimError":
+        Status.encode(message.next.claimError, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1571,6 +1608,22 @@ export const AckResponse: MessageFns<AckResponse> = {
             message.outcome = reader.int32() as any;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.next = { $case: "claimed", claimed: ClaimResponse.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.next = { $case: "claimError", claimError: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1590,6 +1643,20 @@ export const AckResponse: MessageFns<AckResponse> = {
     const message = createBaseAckResponse();
     message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
     message.outcome = object.outcome ?? 0;
+    switch (object.next?.$case) {
+      case "claimed": {
+        if (object.next?.claimed !== undefined && object.next?.claimed !== null) {
+          message.next = { $case: "claimed", claimed: ClaimResponse.fromPartial(object.next.claimed) };
+        }
+        break;
+      }
+      case "claimError": {
+        if (object.next?.claimError !== undefined && object.next?.claimError !== null) {
+          message.next = { $case: "claimError", claimError: Status.fromPartial(object.next.claimError) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };

@@ -2,21 +2,37 @@ import { parseLeaseToken } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Claim, Engine } from '../../engine/engine.ts';
 import type { ClaimedJob } from '../../engine/ports/repository.ts';
-import { ClaimDecision, type ClaimRequest, StartMode, type WorkerServiceService } from '../../../gen/stint/v1/worker_service.ts';
+import {
+  ClaimDecision,
+  type ClaimRequest,
+  type ClaimResponse,
+  StartMode,
+  type WorkerServiceService,
+} from '../../../gen/stint/v1/worker_service.ts';
+import type { Call } from '../call.ts';
 import { readKey, readNamespace } from '../decode.ts';
 import { decode, type Fields } from '../fields.ts';
 import type { MethodHandler } from '../service.ts';
 import { wireClaimedJob } from './claimed-job.ts';
 
 export function claim(engine: Engine): MethodHandler<typeof WorkerServiceService.claim> {
-  return async (request, call) => {
-    const command = decode((fields) => readClaim(fields, request, call.remainingMs()));
-    const { jobs, decision, repeated = false } = await engine.workers.claim(command, call.signal);
-    // Nobody is there to read the answer: the leases would only run out, and spend their attempts. Leases of an earlier
-    // answer stay: that one may have arrived.
-    if (call.isCancelled && !repeated) await giveBack(engine, jobs);
-    return { jobs: jobs.map(wireClaimedJob), decision: ClaimDecision[decision] };
-  };
+  return (request, call) =>
+    claimFor(
+      engine,
+      decode((fields) => readClaim(fields, request)),
+      call,
+    );
+}
+
+/** Waits at most until an answer can still reach the client. */
+export async function claimFor(engine: Engine, wish: Claim, call: Call): Promise<ClaimResponse> {
+  const remainingMs = call.remainingMs();
+  const waitMs = Math.max(0, Math.min(wish.waitMs ?? 0, remainingMs - answerMarginMs(remainingMs)));
+  const { jobs, decision, repeated = false } = await engine.workers.claim({ ...wish, waitMs }, call.signal);
+  // Nobody is there to read the answer: the leases would only run out, and spend their attempts. Leases of an earlier
+  // answer stay: that one may have arrived.
+  if (call.isCancelled && !repeated) await giveBack(engine, jobs);
+  return { jobs: jobs.map(wireClaimedJob), decision: ClaimDecision[decision] };
 }
 
 async function giveBack(engine: Engine, jobs: readonly ClaimedJob[]): Promise<void> {
@@ -35,15 +51,14 @@ const TYPES = { min: 0, max: LIMITS.claimTypes };
 const WAIT_MS = { min: 0, max: LIMITS.longPollMs };
 export const LEASE_MS = { min: LIMITS.leaseDurationMinMs, max: LIMITS.leaseDurationMaxMs };
 
-function readClaim(fields: Fields, request: ClaimRequest, remainingMs: number): Claim {
-  const waitMs = fields.durationMs('wait', request.wait, WAIT_MS) ?? 0;
+export function readClaim(fields: Fields, request: ClaimRequest): Claim {
   return {
     namespace: readNamespace(fields, request.namespace),
     workerId: fields.requiredText('worker_id', request.workerId, LIMITS.workerIdBytes),
     queues: [...new Set(fields.list('queues', request.queues, QUEUES, (queue, path) => fields.name(path, queue)))],
     types: readTypes(fields, request),
     maxJobs: fields.integer('max_jobs', request.maxJobs, MAX_JOBS) || 1,
-    waitMs: Math.max(0, Math.min(waitMs, remainingMs - answerMarginMs(remainingMs))),
+    waitMs: fields.durationMs('wait', request.wait, WAIT_MS) ?? 0,
     leaseDurationMs: fields.durationMs('lease_duration', request.leaseDuration, LEASE_MS),
     startOnClaim: fields.choice('start', request.start, STARTS_ON_CLAIM, true),
     requestId: readKey(fields, 'request_id', request.requestId) || null,

@@ -52,7 +52,7 @@ export type EncodeJob = (job: Job) => WireJob;
 
 /** Of an ack, and alike of a suspension. */
 export function wireAcked({ job, outcome }: Acked, encodeJob: EncodeJob): AckResponse & SuspendResponse {
-  return { job: encodeJob(job), outcome: SettlementOutcome[outcome] };
+  return { job: encodeJob(job), outcome: SettlementOutcome[outcome], next: undefined };
 }
 
 export function wireFailed(failed: Failed, encodeJob: EncodeJob): FailResponse {
