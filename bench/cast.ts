@@ -1,5 +1,5 @@
 /** Who takes part in a bench: of all that cells ask for, what can be brought to this machine. */
-import { type Cell, type Peer, PEERS, type Variant } from './cells.ts';
+import { type Cell, isCheap, type Peer, PEERS, type Variant } from './cells.ts';
 import { buildCheapClient } from './cheap-program.ts';
 import { without } from './options.ts';
 import { factsOf, installPeers, type PeerFacts } from './peer-programs.ts';
@@ -17,10 +17,10 @@ export function gatherCast(cells: readonly Cell[]): Cast {
   const wanted = variantsOf(cells);
   const packaged = (['graphile', 'pg-boss'] as const).filter((peer) => wanted.has(peer));
   const noPeers = packaged.length === 0 ? null : installPeers();
-  const cheap = wanted.has('cheap') ? buildCheapClient() : { program: null, missing: null };
+  const cheap = [...wanted].some(isCheap) ? buildCheapClient() : { program: null, missing: null };
   const missing: Partial<Record<Variant, string>> = {
     ...(noPeers === null ? {} : Object.fromEntries(packaged.map((peer) => [peer, noPeers]))),
-    ...(cheap.missing === null ? {} : { cheap: cheap.missing }),
+    ...(cheap.missing === null ? {} : { cheap: cheap.missing, 'cheap-next': cheap.missing }),
   };
   const found = without(cells, (variant) => missing[variant] !== undefined);
   const variants = variantsOf(found);

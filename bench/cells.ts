@@ -9,12 +9,14 @@ export const PEERS = ['graphile', 'pg-boss', 'skip-locked'] as const;
 export type Peer = (typeof PEERS)[number];
 
 /**
- * `service`: the service as it is. `work`: the same, its workers on `Work` streams. `cheap`: the same, called by a client that costs little. `bounded`: the same, on a queue whose bounds are
+ * `service`: the service as it is. `work`: the same, its workers on `Work` streams. `next`: the same, each ack asking for the next
+ * job. `cheap` and `cheap-next`: the same, called by a client that costs little. `bounded`: the same, on a queue whose bounds are
  * never reached, so that its gate is kept. `fair`: the same, with jobs of a hundred fairness keys in turn. `keyed`: the same, with jobs of ten
  * thousand concurrency keys in turn, so that each finds a slot. `ungrouped`: the same service, each item a commit of its own. `raw-1` and
  * `raw-2`: the statements of the service without gRPC and engine, over one and two connections.
  */
-export type Variant = 'service' | 'work' | 'cheap' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2' | Peer;
+export type Variant =
+  'service' | 'work' | 'next' | 'cheap' | 'cheap-next' | 'bounded' | 'fair' | 'keyed' | 'ungrouped' | 'raw-1' | 'raw-2' | Peer;
 
 /** Which of the services a variant speaks to; null: none. */
 export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
@@ -24,6 +26,16 @@ export function serviceOf(variant: Variant): 'service' | 'ungrouped' | null {
 
 export function isPeer(variant: Variant): variant is Peer {
   return PEERS.some((peer) => peer === variant);
+}
+
+export function isCheap(variant: Variant): boolean {
+  return variant === 'cheap' || variant === 'cheap-next';
+}
+
+/** How workers come by jobs. */
+export function throughOf(variant: Variant): NonNullable<Place['through']> {
+  if (variant === 'work') return 'work';
+  return variant === 'next' || variant === 'cheap-next' ? 'next' : 'claim';
 }
 
 export const NO_KEYS: Place['keys'] = { fairness: 0, concurrency: 0 };
@@ -74,6 +86,7 @@ const FAIR: readonly Variant[] = ['service', 'fair'];
 const KEYED: readonly Variant[] = ['service', 'keyed'];
 const PIPELINES: readonly Variant[] = ['service', 'raw-1', 'raw-2'];
 const UNARY: readonly Variant[] = ['service', 'cheap', 'ungrouped', ...PEERS];
+const TURNING: readonly Variant[] = ['service', 'next', 'cheap', 'cheap-next', 'ungrouped', ...PEERS];
 const DRAINS: readonly Variant[] = ['service', 'work', ...PEERS];
 const BATCHES: readonly Variant[] = [...PIPELINES, ...PEERS];
 
@@ -90,7 +103,7 @@ export const cells: readonly Cell[] = [
   { name: 'enqueue-batch', load: 'enqueue', batch: 100, callers: 4, variants: BATCHES },
   { name: 'claim-ack-1', load: 'claim-settle', batch: 1, callers: 1, variants: GROUPING, backlogPerSecond: 600 },
   { name: 'claim-ack-16', load: 'claim-settle', batch: 1, callers: 16, variants: GROUPING, backlogPerSecond: 3_000 },
-  { name: 'claim-ack-64', load: 'claim-settle', batch: 1, callers: 64, callersOf: WORKING, variants: UNARY, backlogPerSecond: 5_000 },
+  { name: 'claim-ack-64', load: 'claim-settle', batch: 1, callers: 64, callersOf: WORKING, variants: TURNING, backlogPerSecond: 5_000 },
   { name: 'claim-settle-batch', load: 'claim-settle', batch: 100, callers: 4, variants: PIPELINES, backlogPerSecond: 15_000 },
   { name: 'drain', load: 'claim-settle', batch: 100, callers: 4, variants: DRAINS, backlogPerSecond: 15_000 },
   { name: 'lifecycle-64', load: 'lifecycle', batch: 1, callers: 64, variants: GROUPING },

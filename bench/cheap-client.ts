@@ -16,15 +16,17 @@ const [program = ''] = process.argv.slice(2);
 
 /** ClaimResponse.jobs, ClaimedJob.lease, Lease.lease_token. */
 const TOKEN_PATH = [1, 3, 1];
+/** AckResponse.claimed, and on from there. */
+const NEXT_TOKEN_PATH = [3, ...TOKEN_PATH];
 
 const cheapMark = z.object({ jobs: z.int(), ranDry: z.boolean() });
 
 /** The messages of unary calls, as they go over the wire. */
-function orderOf({ target, queue, load, callers }: Task): string {
+function orderOf({ target, queue, load, callers, through }: Task): string {
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
   const job = { queue, type: JOB_TYPE, payload: PAYLOAD, contentType: CONTENT_TYPE };
   const wish = { workerId: WORKER_ID, queues: [queue], maxJobs: 1, wait: durationOfMs(0), leaseDuration: durationOfMs(LEASE_MS) };
-  const ack = { result: RESULT, contentType: CONTENT_TYPE };
+  const ack = { result: RESULT, contentType: CONTENT_TYPE, ...(through === 'next' && { next: wish }) };
   return JSON.stringify({
     target,
     load,
@@ -38,6 +40,7 @@ function orderOf({ target, queue, load, callers }: Task): string {
         .subarray(0, 1),
     ),
     tokenPath: TOKEN_PATH,
+    nextTokenPath: NEXT_TOKEN_PATH,
   });
 }
 

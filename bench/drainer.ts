@@ -1,5 +1,12 @@
 import { credentials } from '@grpc/grpc-js';
-import { AckRequest, ClaimRequest, SettlementOutcome, SettleRequest, WorkerServiceClient } from '../gen/stint/v1/worker_service.ts';
+import {
+  AckRequest,
+  ClaimRequest,
+  type ClaimResponse,
+  SettlementOutcome,
+  SettleRequest,
+  WorkerServiceClient,
+} from '../gen/stint/v1/worker_service.ts';
 import { call } from '../examples/call.ts';
 import { durationOfMs } from '../examples/duration.ts';
 import { CALL_LIMIT, expectAll } from './expect-all.ts';
@@ -12,30 +19,41 @@ export type Drainer = Pick<Route, 'claim' | 'settle' | 'close'>;
 
 const ack = { result: RESULT, contentType: CONTENT_TYPE };
 
-/** `Claim`, then `Ack` of one job or `Settle` of a batch. */
-export function claimDrainer({ target, batch, ...place }: Place): Drainer {
+/** `Claim`, then `Ack` of one job, which may ask for the next, or `Settle` of a batch. */
+export function claimDrainer({ target, batch, through, ...place }: Place): Drainer {
   const queues = queuesOf(place);
   const workers = new WorkerServiceClient(target, credentials.createInsecure());
+  const wishFor = (waitMs: number) =>
+    ClaimRequest.fromPartial({
+      workerId: WORKER_ID,
+      queues: [...queues],
+      maxJobs: batch,
+      wait: durationOfMs(waitMs),
+      leaseDuration: durationOfMs(LEASE_MS),
+    });
+  const next = through === 'next' ? wishFor(0) : undefined;
+  // Claimed by acks, and not yet taken by a caller.
+  const kept: string[] = [];
+  const settleOne = async (leaseToken: string) => {
+    const answer = await call(workers.ack.bind(workers), AckRequest.fromPartial({ leaseToken, ...ack, ...(next && { next }) }), CALL_LIMIT);
+    if (answer.next?.$case === 'claimed') kept.push(...tokensOf(answer.next.claimed));
+    return answer;
+  };
   return {
     claim: async (waitMs) => {
-      const wish = {
-        workerId: WORKER_ID,
-        queues: [...queues],
-        maxJobs: batch,
-        wait: durationOfMs(waitMs),
-        leaseDuration: durationOfMs(LEASE_MS),
-      };
-      const claimed = await call(workers.claim.bind(workers), ClaimRequest.fromPartial(wish), CALL_LIMIT);
-      return claimed.jobs.map(({ lease }) => lease?.leaseToken ?? '');
+      const token = kept.shift();
+      return token === undefined ? tokensOf(await call(workers.claim.bind(workers), wishFor(waitMs), CALL_LIMIT)) : [token];
     },
-    settle: batch === 1 ? (tokens) => settleOne(workers, tokens) : (tokens) => settleBatch(workers, tokens),
+    settle: async (tokens) => {
+      if (batch > 1) return settleBatch(workers, tokens);
+      expectAll(await Promise.all(tokens.map(settleOne)), ({ outcome }) => outcome === SettlementOutcome.APPLIED);
+    },
     close: () => Promise.resolve(workers.close()),
   };
 }
 
-async function settleOne(workers: WorkerServiceClient, tokens: readonly string[]): Promise<void> {
-  const answers = tokens.map((leaseToken) => call(workers.ack.bind(workers), AckRequest.fromPartial({ leaseToken, ...ack }), CALL_LIMIT));
-  expectAll(await Promise.all(answers), ({ outcome }) => outcome === SettlementOutcome.APPLIED);
+function tokensOf({ jobs }: ClaimResponse): readonly string[] {
+  return jobs.map(({ lease }) => lease?.leaseToken ?? '');
 }
 
 async function settleBatch(workers: WorkerServiceClient, tokens: readonly string[]): Promise<void> {

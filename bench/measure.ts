@@ -3,7 +3,7 @@ import type { BenchProcess } from './bench-process.ts';
 import { credentials } from '@grpc/grpc-js';
 import { PutQueueRequest, QueueServiceClient } from '../gen/stint/v1/queue_service.ts';
 import { call } from '../examples/call.ts';
-import { type Cell, isPeer, keysOf, serviceOf, type Variant } from './cells.ts';
+import { type Cell, isCheap, isPeer, keysOf, serviceOf, type Variant } from './cells.ts';
 import { cpuSecondsOf } from './cpu.ts';
 import { turnTimesMs, mark, type Mark, type Task } from './messages.ts';
 import { tasksOf } from './placement.ts';
@@ -119,7 +119,7 @@ export class Meter {
     const { pipeline, probe, clients, peers, cheap } = this.#stage;
     if (isPeer(variant)) return load === 'probe' ? peers[variant].slice(0, 1) : peers[variant];
     if (serviceOf(variant) === null) return [pipeline];
-    if (variant === 'cheap') return cheap === null ? [] : [cheap];
+    if (isCheap(variant)) return cheap === null ? [] : [cheap];
     return load === 'probe' ? [probe] : clients;
   }
 

@@ -12,8 +12,8 @@ const place = {
   queues: z.int().optional(),
   /** Jobs of one call. */
   batch: z.int(),
-  /** How workers come by jobs. Default: by `Claim`. */
-  through: z.enum(['claim', 'work']).optional(),
+  /** How workers come by jobs: by `Claim`, over `Work`, or by acks that ask for the next. Default: by `Claim`. */
+  through: z.enum(['claim', 'work', 'next']).optional(),
   /** Jobs that a `Work` session holds at once. */
   credits: z.int().optional(),
   /** Of those queues every so-manieth only, from this one on. Default: all of them. */

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type Cell, cells, isPeer, type Variant } from './cells.ts';
+import { type Cell, cells, isCheap, isPeer, type Variant } from './cells.ts';
 import { deliverCells } from './deliver.ts';
 import { type SeriesName, SERIES_NAMES } from './growth/series.ts';
 import { reaches } from './reaches.ts';
@@ -82,7 +82,7 @@ function chosen({ full, grow, only, alone }: Values): Pick<BenchOptions, 'cells'
   const isChosen = ({ name }: { readonly name: string }) => holds(name) ?? (full || reaches.some(({ cell }) => cell === name));
   const found = cells.filter(isChosen);
   return {
-    cells: alone ? without(found, (variant) => isPeer(variant) || variant === 'cheap') : found,
+    cells: alone ? without(found, (variant) => isPeer(variant) || isCheap(variant)) : found,
     deliverCells: deliverCells.filter(isChosen),
     growth: full && only === undefined ? SERIES_NAMES : [],
   };

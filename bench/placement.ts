@@ -1,5 +1,5 @@
 /** Which process takes which callers of a cell, and where each of them works. */
-import { callersOf, type Cell, keysOf, type Variant } from './cells.ts';
+import { callersOf, type Cell, keysOf, throughOf, type Variant } from './cells.ts';
 import type { Place, Task } from './messages.ts';
 
 export interface Ground {
@@ -26,7 +26,7 @@ function taskOf(cell: Cell, variant: Variant, { targets, queue }: Ground, caller
     queues,
     batch,
     keys: keysOf(variant),
-    through: variant === 'work' ? 'work' : 'claim',
+    through: throughOf(variant),
     payloadBytes,
     credits,
   });

@@ -22,6 +22,8 @@ export const reaches: readonly Reach[] = [
   { cell: 'claim-ack-64', of: 'service', against: 'ungrouped', figure: 'rate', wanted: 2.5, aim: 4 },
   { cell: 'claim-ack-64', of: 'service', against: 'graphile', figure: 'rate', wanted: 1.2, aim: 2.5 },
   { cell: 'claim-ack-64', of: 'cheap', against: 'graphile', figure: 'rate', wanted: 1.2, aim: 2.5 },
+  { cell: 'claim-ack-64', of: 'next', against: 'graphile', figure: 'rate', wanted: 1.2, aim: 2.5 },
+  { cell: 'claim-ack-64', of: 'cheap-next', against: 'graphile', figure: 'rate', wanted: 1.2, aim: 2.5 },
   { cell: 'start-latency-idle', of: 'service', against: 'graphile', figure: 'p50', wanted: 0.7, aim: 0.4 },
   { cell: 'start-latency-idle', of: 'service', against: 'graphile', figure: 'p99', wanted: 0.7, aim: 0.4 },
   { cell: 'lifecycle-batch', of: 'service', against: 'raw-1', figure: 'rate', wanted: 0.7, aim: 0.9 },

@@ -76,17 +76,32 @@ func turns(service *service, told order) func() (int, error) {
 			return 1, err
 		}
 	}
+	// What acks have claimed, until a caller takes it: each leaves one at the most, and takes one first.
+	kept := make(chan []byte, told.Callers)
 	return func() (int, error) {
-		claimed, err := service.call("/stint.v1.WorkerService/Claim", told.Claim)
+		token, err := take(service, told, kept)
+		if token == nil || err != nil {
+			return 0, err
+		}
+		acked, err := service.call("/stint.v1.WorkerService/Ack", withToken(told, token))
 		if err != nil {
 			return 0, err
 		}
-		token := find(claimed, told.TokenPath)
-		if token == nil {
-			return 0, nil
+		if next := find(acked, told.NextTokenPath); next != nil {
+			kept <- next
 		}
-		_, err = service.call("/stint.v1.WorkerService/Ack", withToken(told, token))
-		return 1, err
+		return 1, nil
+	}
+}
+
+// The lease token of a job that was kept, or else is claimed; nil where there is none.
+func take(service *service, told order, kept <-chan []byte) ([]byte, error) {
+	select {
+	case token := <-kept:
+		return token, nil
+	default:
+		claimed, err := service.call("/stint.v1.WorkerService/Claim", told.Claim)
+		return find(claimed, told.TokenPath), err
 	}
 }
 

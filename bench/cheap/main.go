@@ -27,6 +27,8 @@ type order struct {
 	TokenTag []byte `json:"tokenTag"`
 	// The fields that lead to a lease token in the answer to a claim.
 	TokenPath []uint64 `json:"tokenPath"`
+	// The fields that lead to one in the answer to an ack that asks for the next job.
+	NextTokenPath []uint64 `json:"nextTokenPath"`
 }
 
 type mark struct {
