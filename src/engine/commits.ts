@@ -4,6 +4,7 @@ import type { Aftermath } from './aftermath.ts';
 import { type CommitShape, GroupCommit } from './group-commit.ts';
 import { type FirstEvent, type FirstEventQuery, firstEvents } from './events/first-events.ts';
 import { enqueueBytes } from './jobs/enqueue.ts';
+import { enqueueAndHandOver, type HandOverParts } from './jobs/hand-over.ts';
 import { MAX_WATCHES } from './ports/event-log.ts';
 import type { AppendItem, AppendOutcome, History, HistoryQuery } from './ports/events.ts';
 import type { ReplayOutcome, ReplayPage } from './ports/dead-letters.ts';
@@ -198,8 +199,14 @@ function createHolds(repository: Repository, shape: CommitShape): Pick<Commits, 
   };
 }
 
-/** A `shape` goes for every operation, in place of its own. */
-export function createCommits(repository: Repository, aftermath: Aftermath, shape: CommitShape = {}): Commits {
+export interface CommitsParts extends HandOverParts {
+  readonly repository: Repository;
+  readonly aftermath: Aftermath;
+  /** Goes for every operation, in place of its own. */
+  readonly shape?: CommitShape | undefined;
+}
+
+export function createCommits({ repository, aftermath, offer, shape = {} }: CommitsParts): Commits {
   const telling: Telling = (commit) => async (items) => {
     const outcomes = await commit(items);
     aftermath.ofSettlement(outcomes);
@@ -213,11 +220,7 @@ export function createCommits(repository: Repository, aftermath: Aftermath, shap
   return {
     enqueues: new GroupCommit({
       name: 'enqueue',
-      commit: async (items) => {
-        const outcomes = await repository.enqueueMany(items);
-        aftermath.ofEnqueue(outcomes);
-        return outcomes;
-      },
+      commit: (items) => enqueueAndHandOver({ repository, aftermath, offer }, items),
       bytesOf: enqueueBytes,
       tenantOf: ({ queue }) => queue.namespace,
       ...shape,

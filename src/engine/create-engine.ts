@@ -169,7 +169,7 @@ function createCore(parts: EngineParts): Core {
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
   });
-  const commits = createCommits(repository, aftermath, parts.commitShape);
+  const commits = createCommits({ repository, aftermath, offer: (name, look) => desk.offer(name, look), shape: parts.commitShape });
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, suspends: commits.suspends, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));

@@ -9,7 +9,9 @@ import { jobFacts } from './events/history.ts';
 import { InVain } from './in-vain.ts';
 import { KeyedCommits } from './keyed.ts';
 import { KnownRecords } from './known-records.ts';
+import { enqueueHanded } from './jobs/enqueue-handed.ts';
 import { enqueueMany } from './jobs/enqueue-many.ts';
+import { isPlainBatch } from './jobs/enqueue-plain.ts';
 import { cancellingAll, operatePage, retryingAll } from './jobs/bulk.ts';
 import { cancelling } from './jobs/cancel.ts';
 import { completing } from './jobs/complete-externally.ts';
@@ -150,20 +152,41 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
   };
 }
 
+interface HandingParts {
+  readonly run: Run;
+  readonly now: () => string | null;
+  readonly records: KnownRecords;
+  /** Queues, by number, of batches that the lesser statements were not for. */
+  readonly bounded: InVain<number>;
+  readonly lean: LeanTables;
+}
+
 /** What the common life of a job consists of, by lesser statements where they serve; they share what they remember. */
 function hotPath(
   run: Run,
   now: () => string | null,
   { keyed, lean }: { readonly keyed: KeyedCommits; readonly lean: LeanTables },
-): Pick<Repository, 'enqueueMany' | 'claim' | 'ackMany'> {
+): Pick<Repository, 'enqueueMany' | 'handOver' | 'claim' | 'ackMany'> {
   const bounded = new InVain<number>();
   const records = new KnownRecords();
   const plain = { records, inVain: new InVain<'ack'>() };
   const claim = claimer(run, now, records);
   return {
     enqueueMany: (items) => keyed.each(enqueueMany(run, now(), items, { bounded })),
+    handOver: handingOver({ run, now, records, bounded, lean }),
     claim: async (queues, slots, types, channel) => lean.claimed(queues, await claim(queues, slots, types, channel)),
     ackMany: (items) => keyed.each(ackMany(run, now(), items, plain)),
+  };
+}
+
+function handingOver({ run, now, records, bounded, lean }: HandingParts): Repository['handOver'] {
+  return async (items, offer) => {
+    const queue = items[0]?.queue;
+    if (queue === undefined || bounded.has(queue.id) || !isPlainBatch(items)) return null;
+    const handed = await enqueueHanded({ run, now: now(), records }, items, offer);
+    if (handed === null) bounded.add(queue.id);
+    else lean.claimed([queue], handed.given);
+    return handed;
   };
 }
 

@@ -70,6 +70,18 @@ export interface Given {
   readonly oneSlot?: boolean;
 }
 
+/** Who waits for jobs of one queue, and for nothing else. */
+export interface Offer {
+  readonly slots: readonly ClaimSlot[];
+  readonly channel: ClaimChannel;
+}
+
+/** What an enqueue did, and what of it was given in its own commit. */
+export interface Handed {
+  readonly outcomes: readonly EnqueueOutcome[];
+  readonly given: Given;
+}
+
 export interface AckItem extends SettleItem {
   readonly result: Uint8Array;
   readonly contentType: string;
@@ -224,6 +236,8 @@ export interface Repository extends DeadLetters, HeldAttempts, JobEvents, Queues
   createQueues(names: readonly QueueName[]): Promise<readonly Queue[]>;
 
   enqueueMany(items: readonly EnqueueItem[]): Promise<readonly EnqueueOutcome[]>;
+  /** Enqueues into one queue, and gives of that what it can in the same commit; null where only `enqueueMany` serves: nothing was done. */
+  handOver(items: readonly EnqueueItem[], offer: Offer): Promise<Handed | null>;
   enqueueAtomic(items: AtomicBatch['items'], refuse: AtomicBatch['refuse']): Promise<readonly EnqueueOutcome[]>;
   getJobs(ids: readonly JobId[]): Promise<readonly (Job | null)[]>;
   /** The job as it was when a life of it ended; null for a life that has not. */

@@ -4,13 +4,13 @@
  * queue bounds what a worker holds, a statement looks for all of them and gives to the first whose worker has room.
  */
 import { LIMITS } from '../../domain/limits.ts';
-import { queueKey, type Queue, type QueueName } from '../../domain/queue.ts';
+import type { Queue, QueueName } from '../../domain/queue.ts';
 import { RefusalError } from '../../domain/error.ts';
 import type { Claim, Claimed } from '../engine.ts';
-import type { ClaimedJob, Given, Repository } from '../ports/repository.ts';
+import type { ClaimedJob, Given, Offer, Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 import { turnEnd } from '../wait.ts';
-import { type Group, newGroup, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
+import { ClaimGroups, type Group, isOpenToOffers, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
 import { isEvery, nothingFrom, opensInMs, waitsForPlace } from './claim-limits.ts';
 
 /** Parked claims look again after this, should every hint have been lost. */
@@ -27,6 +27,9 @@ const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
 /** Of a look where none of the queues is there. */
 const NO_QUEUES: Given = { jobs: [], limits: [] };
 
+/** An enqueue that gives to who waits; nothing where it could not. */
+export type OfferedLook = (offer: Offer) => Promise<Given>;
+
 export interface ClaimDeskParts {
   readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
   readonly directory: QueueDirectory;
@@ -39,8 +42,7 @@ export interface ClaimDeskParts {
 
 export class ClaimDesk {
   readonly #parts: ClaimDeskParts;
-  readonly #groups = new Map<string, Group>();
-  readonly #groupsOfQueue = new Map<string, Set<Group>>();
+  readonly #groups = new ClaimGroups();
   /** By namespace, worker and request id: a repeated claim takes the place of the one whose answer was lost. */
   readonly #byRequest = new Map<string, Waiter>();
   #parked = 0;
@@ -61,15 +63,34 @@ export class ClaimDesk {
     return this.#draining || signal.aborted ? NOTHING : this.#park(claim, signal);
   }
 
+  /**
+   * Has those who wait for this queue, and for nothing else, looked for by `look` in place of their next statement: an enqueue that may give to them.
+   * Resolves once that is over; with false, and nothing was looked for, where nobody waits so. `look` does not throw.
+   */
+  offer(name: QueueName, look: OfferedLook): Promise<boolean> {
+    const [group, ...others] = this.#groups.of(name);
+    if (group === undefined || others.length > 0 || !isOpenToOffers(group)) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      group.wanted = true;
+      group.passedOver = 0;
+      group.running = true;
+      void this.#run(group, atOnce, async (offer) => {
+        const given = await look(offer);
+        resolve(true);
+        return given;
+      });
+    });
+  }
+
   /** These queues have something to claim. */
   wake(names: readonly QueueName[]): void {
-    for (const name of names) this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => this.#serve(group, atOnce));
+    for (const name of names) this.#groups.of(name).forEach((group) => this.#serve(group, atOnce));
   }
 
   /** These queues have fewer jobs in flight: who was kept by a bound looks again. */
   freed(names: readonly QueueName[]): void {
     for (const name of names) {
-      this.#groupsOfQueue.get(queueKey(name))?.forEach((group) => {
+      this.#groups.of(name).forEach((group) => {
         if (group.running) group.freed.add(name.name);
         else if (waitsForPlace(group, name.name)) this.#serve(group);
       });
@@ -78,13 +99,13 @@ export class ClaimDesk {
 
   /** Any queue may have something to claim: hints were missed, or an operator changed one. */
   wakeAll(): void {
-    for (const group of this.#groups.values()) this.#serve(group);
+    for (const group of this.#groups.all()) this.#serve(group);
   }
 
   /** Answers everybody; nobody parks any more. */
   drain(): void {
     this.#draining = true;
-    for (const group of this.#groups.values()) {
+    for (const group of this.#groups.all()) {
       for (const waiter of group.waiters) this.#leave(waiter);
     }
   }
@@ -109,7 +130,7 @@ export class ClaimDesk {
   }
 
   #park(claim: Claim, signal: AbortSignal): Promise<Claimed> {
-    const group = this.#group(claim);
+    const group = this.#groups.find(claim);
     this.#parked += 1;
     let unpark = () => {};
     const claimed = new Promise<Claimed>((resolve, reject) => {
@@ -159,7 +180,8 @@ export class ClaimDesk {
     void this.#run(group, gathered);
   }
 
-  async #run(group: Group, gathered: () => Promise<void>): Promise<void> {
+  async #run(group: Group, gathered: () => Promise<void>, offered: OfferedLook | null = null): Promise<void> {
+    let look = offered;
     for (let ready = gathered; group.wanted && group.waiters.size > 0; ready = turnEnd) {
       await ready();
       group.wanted = false;
@@ -169,7 +191,7 @@ export class ClaimDesk {
         const wasOneSlot = group.oneSlot;
         // Where somebody got something there may be more; where nobody did, there is nothing for the others either, unless it is the
         // workers of these that have no room.
-        if (await this.#claimFor(group, served)) group.wanted = true;
+        if (look === null ? await this.#claimFor(group, served) : await this.#takeOffer(group, served, look)) group.wanted = true;
         else if (this.#hasOthers(group, wasOneSlot ? served.length : 0)) group.wanted = true;
         else this.#dismiss(group, lookedFor);
         // A place was left while the look found none: nobody tells of it again.
@@ -180,6 +202,7 @@ export class ClaimDesk {
           waiter.reject(error);
         }
       }
+      look = null;
     }
     group.running = false;
     // Only for who found nothing and stays: while there is something to claim nobody needs hints.
@@ -237,6 +260,14 @@ export class ClaimDesk {
     return some;
   }
 
+  /** False: what an enqueue did not give is told of by its commit, and there was nothing else. */
+  async #takeOffer(group: Group, served: readonly Waiter[], look: OfferedLook): Promise<boolean> {
+    const { jobs: given } = await look({ slots: served.map(slotOf), channel: group.channel });
+    served.forEach((waiter, index) => this.#answer(waiter, given[index] ?? [], false));
+    if (given.some((jobs) => jobs.length > 0)) this.#parts.onClaimed();
+    return false;
+  }
+
   /** With nothing for it though others got some, a response may have been full: it stays for the next look. */
   #answer(waiter: Waiter, jobs: readonly ClaimedJob[], some: boolean): void {
     if (jobs.length > 0) return this.#give(waiter, jobs);
@@ -256,31 +287,14 @@ export class ClaimDesk {
     this.#hearing = null;
   }
 
-  #group(claim: Claim): Group {
-    const group = newGroup(claim);
-    const found = this.#groups.get(group.key);
-    if (found !== undefined) return found;
-    this.#groups.set(group.key, group);
-    for (const name of group.names) {
-      const groups = this.#groupsOfQueue.get(queueKey(name)) ?? new Set();
-      this.#groupsOfQueue.set(queueKey(name), groups.add(group));
-    }
-    return group;
-  }
-
   #scheduleRecheck(group: Group): void {
     if (group.recheck !== null) clearTimeout(group.recheck);
     group.recheck = group.waiters.size === 0 ? null : setTimeout(() => this.#serve(group), opensInMs(group, RECHECK_MS));
   }
 
   #forgetIfIdle(group: Group): void {
-    if (group.running || group.waiters.size > 0 || this.#groups.get(group.key) !== group) return;
+    if (group.running || group.waiters.size > 0 || !this.#groups.has(group)) return;
     if (group.recheck !== null) clearTimeout(group.recheck);
-    this.#groups.delete(group.key);
-    for (const name of group.names) {
-      const groups = this.#groupsOfQueue.get(queueKey(name));
-      groups?.delete(group);
-      if (groups?.size === 0) this.#groupsOfQueue.delete(queueKey(name));
-    }
+    this.#groups.forget(group);
   }
 }

@@ -43,6 +43,11 @@ export interface Group {
   readonly freed: Set<string>;
 }
 
+/** Nobody is looking for them, and an enqueue into their one queue is all that they wait for. */
+export function isOpenToOffers({ running, waiters, names, types, oneSlot }: Group): boolean {
+  return !running && !oneSlot && waiters.size > 0 && names.length === 1 && types.length === 0;
+}
+
 export function newWaiter(told: Pick<Waiter, 'claim' | 'group' | 'resolve' | 'reject' | 'arrival'>): Waiter {
   return { ...told, served: false, leaving: told.claim.waitMs === 0, gone: false, superseded: false, onAnswered: [] };
 }
@@ -62,7 +67,7 @@ export function requestKey({ namespace, workerId, requestId }: Claim): string {
   return JSON.stringify([namespace, workerId, requestId]);
 }
 
-export function newGroup({ namespace, queues, types = [], channel = 'pull' }: Claim): Group {
+function newGroup({ namespace, queues, types = [], channel = 'pull' }: Claim): Group {
   const names = [...queues].sort().map((name) => ({ namespace, name }));
   const sorted = [...types].sort();
   return {
@@ -80,4 +85,45 @@ export function newGroup({ namespace, queues, types = [], channel = 'pull' }: Cl
     passedOver: 0,
     freed: new Set(),
   };
+}
+
+/** The groups that there are, by what they wait for. */
+export class ClaimGroups {
+  readonly #byKey = new Map<string, Group>();
+  readonly #ofQueue = new Map<string, Set<Group>>();
+
+  all(): Iterable<Group> {
+    return this.#byKey.values();
+  }
+
+  /** Those that wait for this queue, among others or alone. */
+  of(name: QueueName): readonly Group[] {
+    return [...(this.#ofQueue.get(queueKey(name)) ?? [])];
+  }
+
+  /** The one that the claim belongs to, which springs into being. */
+  find(claim: Claim): Group {
+    const group = newGroup(claim);
+    const found = this.#byKey.get(group.key);
+    if (found !== undefined) return found;
+    this.#byKey.set(group.key, group);
+    for (const name of group.names) {
+      const groups = this.#ofQueue.get(queueKey(name)) ?? new Set();
+      this.#ofQueue.set(queueKey(name), groups.add(group));
+    }
+    return group;
+  }
+
+  has(group: Group): boolean {
+    return this.#byKey.get(group.key) === group;
+  }
+
+  forget(group: Group): void {
+    this.#byKey.delete(group.key);
+    for (const name of group.names) {
+      const groups = this.#ofQueue.get(queueKey(name));
+      groups?.delete(group);
+      if (groups?.size === 0) this.#ofQueue.delete(queueKey(name));
+    }
+  }
 }

@@ -138,7 +138,7 @@ function duplicateOutcome(item: EnqueueItem, duplicate: Duplicate, job: Job | nu
   return { kind: 'duplicate', job, sameContent: Buffer.from(duplicate.digest).equals(item.digest) };
 }
 
-function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Fresh): Job {
+export function freshJob({ queue, jobId, spec }: EnqueueItem, fresh: Omit<Fresh, 'index'>): Job {
   return {
     namespace: queue.namespace,
     queue: queue.name,

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Queue } from '../../../src/domain/queue.ts';
 import { Database } from '../../../src/repository/database.ts';
+import { enqueueHanded } from '../../../src/repository/jobs/enqueue-handed.ts';
 import { enqueuePlain } from '../../../src/repository/jobs/enqueue-plain.ts';
 import { KnownRecords } from '../../../src/repository/known-records.ts';
 import { ackPlain } from '../../../src/repository/workers/ack-plain.ts';
@@ -22,13 +23,17 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** The life of ten jobs, of half of which the record is not known to who acks. */
+/** Ten jobs that are given as they are enqueued, and the life of ten others, of half of which the record is not known to who acks. */
 async function life(): Promise<ReadonlyMap<string, Explained>> {
   const { run, plans, close } = await explaining(stage.database.url);
   const items = Array.from({ length: JOBS }, () => stage.item(queue));
   const now = stage.clock.now().toISOString();
-  expect(await enqueuePlain(run, now, items)).toHaveLength(JOBS);
   const records = new KnownRecords();
+  const free = await stage.queue();
+  const wanted = Array.from({ length: JOBS }, () => stage.item(free));
+  const handed = await enqueueHanded({ run, now, records }, wanted, { slots: [slot({ maxJobs: JOBS })], channel: 'pull' });
+  expect(handed?.given.jobs.flat()).toHaveLength(JOBS);
+  expect(await enqueuePlain(run, now, items)).toHaveLength(JOBS);
   const slotOf = Array.from({ length: JOBS }, () => 1);
   const given = await claimPlain(run, now, { queue, slots: [slot({ maxJobs: JOBS })], slotOf, channel: 'pull', records });
   const claimed = given?.jobs.flat() ?? [];
@@ -43,7 +48,7 @@ async function life(): Promise<ReadonlyMap<string, Explained>> {
 }
 
 function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
-  expect([...plans.keys()]).toEqual(['enqueue-plain', 'claim-plain', 'ack-plain']);
+  expect([...plans.keys()]).toEqual(['enqueue-handed', 'enqueue-plain', 'claim-plain', 'ack-plain']);
   for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);
 }
 
