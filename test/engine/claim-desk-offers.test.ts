@@ -113,6 +113,7 @@ describe('an enqueue', () => {
     await settled();
     let answer: (jobs: Given) => void = () => undefined;
     const { made } = offer(() => new Promise((resolve) => (answer = resolve)));
+    await settled();
     vi.advanceTimersByTime(20);
     answer(given([]));
     await made;

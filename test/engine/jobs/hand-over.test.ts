@@ -7,6 +7,9 @@ import type { Repository } from '../../../src/engine/ports/repository.ts';
 import { engineOn, silent } from '../engine-on.ts';
 import { jobSpec, Stage } from '../stage.ts';
 
+/** Shorter than the time after which parked claims look again by themselves. */
+const WAIT_MS = 4_000;
+
 let stage: Stage;
 beforeAll(async () => {
   stage = await Stage.open();
@@ -46,7 +49,7 @@ beforeEach(async () => {
 const claim = (more: { readonly workerId?: string; readonly queues?: readonly string[] } = {}) =>
   engine.workers.claim(
     {
-      ...{ namespace: queue.namespace, workerId: 'w', queues: [queue.name], maxJobs: 1, waitMs: 10_000 },
+      ...{ namespace: queue.namespace, workerId: 'w', queues: [queue.name], maxJobs: 1, waitMs: WAIT_MS },
       ...{ leaseDurationMs: null, startOnClaim: true, requestId: null, ...more },
     },
     new AbortController().signal,
@@ -83,6 +86,16 @@ describe('an enqueue', () => {
     await engine.jobs.enqueueBatch({ namespace: queue.namespace, items, atomic: false });
     expect((await waiting)?.jobs.map(({ job }) => job.type)).toEqual(['a']);
     expect([await claim(), await claim()].map(({ jobs }) => jobs[0]?.job.type)).toEqual(['b', 'c']);
+  });
+
+  it('that finds an older job in the backlog gives nothing, and wakes who waits for both', async () => {
+    const waiting = await parked(2);
+    // As by another replica, whose ring is still on its way.
+    await stage.enqueue(queue, { type: 'older' });
+    await enqueue({ type: 'newer' });
+    const claimed = await Promise.all(waiting);
+    expect(claimed.map(({ jobs }) => jobs[0]?.job.type)).toEqual(['older', 'newer']);
+    expect(sent).toEqual(['handOver', 'claim']);
   });
 
   it.each([

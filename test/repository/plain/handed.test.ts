@@ -50,7 +50,7 @@ describe.each([
 });
 
 describe('what is given', () => {
-  it('is what is first in the order of dispatch; the rest waits for others', async () => {
+  it('is what is first in the order of dispatch, and the rest waits for others', async () => {
     const queue = await stage.queue();
     const specs = [{ type: 'low', priority: -1 }, { type: 'middle' }, { type: 'high', priority: 5 }, { type: 'later' }];
     const handed = await handOver(queue, specs, [slot({ workerId: 'a' }), slot({ workerId: 'b' })]);
