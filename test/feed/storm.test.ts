@@ -195,6 +195,8 @@ it(
       going: () => performance.now() < until || (done.length < ENOUGH && performance.now() < until + LONGER_MS),
       done,
     });
+    // Two transactions that make the same two queues in opposite orders would wait for each other.
+    for (const name of QUEUES) await stints[0]?.putQueue({ namespace: NAMESPACE, queue: { name } });
     const specs = Array.from({ length: LONG_JOBS }, () => ({ queue: 'a', type: LONG, retry: { maxAttempts: 1_000 } }));
     const { results } = (await stints[0]?.enqueueBatch({ namespace: NAMESPACE, jobs: specs })) ?? expect.unreachable();
     const longJobs = results.map(({ result }) => (result?.$case === 'job' ? result.job.jobId : expect.unreachable()));
