@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { JOURNAL_RETENTION_DAYS } from './domain/retention.ts';
 
@@ -52,9 +52,12 @@ const retentionDays = z
   .transform(Number)
   .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
 
+const yesOrNo = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
+  STINT_INSECURE: yesOrNo.default(false),
   DATABASE_URL: databaseUrl.default(null),
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
@@ -81,8 +84,29 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
   };
-  if (!isSamePort(config.listen, config.adminListen)) return { kind: 'config', config };
-  return { kind: 'refused', problems: [`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`] };
+  if (isSamePort(config.listen, config.adminListen)) {
+    problems.push(`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`);
+  }
+  if (!parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
+  return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'config', config };
+}
+
+/** One line for all addresses that others than this machine reach: without TLS and identities that must be meant. */
+function openToOthers({ listen, adminListen }: Config): readonly string[] {
+  const named = { STINT_LISTEN: listen, STINT_ADMIN_LISTEN: adminListen };
+  const open = Object.entries(named).filter(([, { host }]) => !isLoopback(host));
+  if (open.length === 0) return [];
+  const told = open.map(([name, address]) => `${name} (${formatAddress(address)})`).join(' and ');
+  return [`${told} is open to other machines, without TLS or authentication: choose an address of loopback, or set STINT_INSECURE=true`];
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** Of names only the one that is loopback everywhere: what another one resolves to is not ours to know. */
+function isLoopback(host: string): boolean {
+  return isIP(host) === 0 ? host.toLowerCase() === 'localhost' : loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4');
 }
 
 function isUnknown(name: string): boolean {

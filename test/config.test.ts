@@ -27,6 +27,7 @@ describe('the configuration', () => {
   it('takes each setting from its name', () => {
     const config = read({
       STINT_LISTEN: '0.0.0.0:1',
+      STINT_INSECURE: 'true',
       STINT_ADMIN_LISTEN: '[::1]:2',
       DATABASE_URL: 'postgres://u:p@db.example:5433/stint?sslmode=require',
       STINT_DATA_DIR: '/var/lib/stint',
@@ -88,7 +89,43 @@ describe('the configuration', () => {
   });
 
   it.each(['127.0.0.1:0', '[::]:50051', 'localhost:65535', 'my_host-1.example:80'])('writes the address %s as it was given', (text) => {
-    expect(formatAddress(read({ STINT_LISTEN: text }).listen)).toBe(text);
+    expect(formatAddress(read({ STINT_LISTEN: text, STINT_INSECURE: 'true' }).listen)).toBe(text);
+  });
+
+  const elsewhere = [
+    '0.0.0.0:1',
+    '10.1.2.3:1',
+    '128.0.0.1:1',
+    '[::]:1',
+    '[::2]:1',
+    '[::ffff:10.0.0.1]:1',
+    'db.example:1',
+    'localhost.example:1',
+  ];
+
+  it.each(elsewhere)('serves on %s only where that is said to be meant', (text) => {
+    for (const name of ['STINT_LISTEN', 'STINT_ADMIN_LISTEN']) {
+      expect(problems({ [name]: text })).toEqual([expect.stringContaining(`${name} (${text})`)]);
+      expect(problems({ [name]: text, STINT_INSECURE: 'false' })).toEqual([expect.stringContaining('STINT_INSECURE=true')]);
+      expect(problems({ [name]: text, STINT_INSECURE: 'true' })).toEqual([]);
+    }
+  });
+
+  it.each(['127.0.0.1:1', '127.9.9.9:1', '[::1]:1', '[::ffff:127.0.0.1]:1', 'localhost:1', 'LOCALHOST:1'])(
+    'serves on %s as it is',
+    (text) => {
+      expect(problems({ STINT_LISTEN: text })).toEqual([]);
+    },
+  );
+
+  it('tells both addresses that others reach in one line', () => {
+    const [line = '', ...more] = problems({ STINT_LISTEN: '0.0.0.0:1', STINT_ADMIN_LISTEN: '0.0.0.0:2' });
+    expect(line).toMatch(/^STINT_LISTEN \(0\.0\.0\.0:1\) and STINT_ADMIN_LISTEN \(0\.0\.0\.0:2\) .*STINT_INSECURE=true$/);
+    expect(more).toEqual([]);
+  });
+
+  it.each(['1', 'yes', 'TRUE', ' true'])('refuses %j for yes or no', (text) => {
+    expect(problems({ STINT_INSECURE: text })).toEqual(['STINT_INSECURE must be true or false']);
   });
 
   it('refuses one address for two servers, unless the system chooses the ports', () => {

@@ -85,6 +85,7 @@ describe('the table of settings in docs/operations.md', () => {
     expect(told).toMatchObject({
       STINT_LISTEN: `\`${listen.host}:${listen.port}\``,
       STINT_ADMIN_LISTEN: `\`${adminListen.host}:${adminListen.port}\``,
+      STINT_INSECURE: '`false`',
       DATABASE_URL: 'not set',
       STINT_DATA_DIR: `\`${dataDir}\``,
       STINT_LOG_LEVEL: `\`${logLevel}\``,
