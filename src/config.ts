@@ -8,6 +8,8 @@ export interface Config {
   readonly adminListen: Address;
   /** Null starts the embedded Postgres. Holds a password: never to be logged. */
   readonly databaseUrl: string | null;
+  /** Whether the service brings the schema up to date when it starts; of the embedded Postgres it always does. */
+  readonly migrates: boolean;
   readonly dataDir: string;
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
@@ -59,6 +61,7 @@ const settings = z.object({
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
   STINT_INSECURE: yesOrNo.default(false),
   DATABASE_URL: databaseUrl.default(null),
+  STINT_MIGRATE: yesOrNo.default(true),
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
@@ -80,12 +83,16 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     listen: parsed.data.STINT_LISTEN,
     adminListen: parsed.data.STINT_ADMIN_LISTEN,
     databaseUrl: parsed.data.DATABASE_URL,
+    migrates: parsed.data.STINT_MIGRATE,
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
   };
   if (isSamePort(config.listen, config.adminListen)) {
     problems.push(`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`);
+  }
+  if (!config.migrates && config.databaseUrl === null) {
+    problems.push('STINT_MIGRATE=false needs DATABASE_URL: the embedded Postgres is brought up to date by the service alone');
   }
   if (!parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
   return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'config', config };

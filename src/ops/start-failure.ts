@@ -92,6 +92,7 @@ const refusals: Record<string, (target: Target) => string> = {
   '42501': ({ user, database }) => `user "${user}" may not create tables in database "${database}": grant it CREATE there`,
   '25006': ({ host }) => `${host} is a standby that only reads: give the address of the primary`,
   '53300': ({ host }) => `${host} has no connection left: raise its max_connections, or close some`,
+  '55P03': ({ host }) => `${host}: a table stayed locked: end the transaction that holds it, see pg_stat_activity, then try again`,
   '57P03': ({ host }) => `${host} is starting up or shutting down: try again when it is ready`,
 };
 

@@ -8,8 +8,11 @@ import { Database } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
 import { openEpoch } from './epoch.ts';
 import { createJournal } from './events/journal.ts';
-import { migrate } from './migrate.ts';
+import { checkSchema, migrate } from './migrate.ts';
 import { createRepository } from './repository.ts';
+import { type Release, thisRelease } from './schema-version.ts';
+import { SchemaWatch } from './schema-watch.ts';
+import { findWeakSettings, type WeakSetting } from './server-fitness.ts';
 import { ensurePartitions } from './upkeep/ensure-partitions.ts';
 
 /** One lane an operation, and some for reads. */
@@ -29,6 +32,8 @@ export interface Store {
   readonly repository: Repository;
   readonly journal: Journal;
   readonly doorbell: Doorbell;
+  /** What is off in the server's settings of that which makes a commit last. */
+  weakSettings(): Promise<readonly WeakSetting[]>;
   close(): Promise<void>;
 }
 
@@ -50,16 +55,25 @@ export interface StoreOptions {
   readonly random: () => number;
   /** Default: 7. */
   readonly journalRetentionDays?: number;
+  /** False leaves it to others to bring the schema up to date, and refuses one that is not. Default: true. */
+  readonly migrates?: boolean;
+  /** Tests play the next one. */
+  readonly release?: Release;
+  /** The schema was changed, while this is open, to one that the release must not work on. */
+  readonly onUnfit?: (refusal: Error) => void;
 }
 
-/** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
+/** Brings the schema up to date, or looks whether it is, and opens the pools. Throws what the driver says where the database cannot be reached. */
 export async function openStore({
   url,
   clock,
   random,
   journalRetentionDays = JOURNAL_RETENTION_DAYS.default,
+  migrates = true,
+  release = thisRelease(),
+  onUnfit = () => undefined,
 }: StoreOptions): Promise<Store> {
-  await migrate(url);
+  await (migrates ? migrate(url, release) : checkSchema(url, release));
   const upkeep = new Database({
     url,
     connections: UPKEEP_CONNECTIONS,
@@ -92,11 +106,14 @@ export async function openStore({
     queryDeadlineMs: VACUUM_DEADLINE_MS,
   });
   const doorbell = createDoorbell(url, upkeep);
+  const watch = new SchemaWatch({ run: upkeep.run, release, onUnfit });
   return {
     repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
     journal: createJournal(feed.run),
     doorbell,
+    weakSettings: () => findWeakSettings(slow.run),
     close: async () => {
+      watch.stop();
       await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
     },
   };
