@@ -10,7 +10,7 @@ import type { Logger } from './ops/logging.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
 import type { Release } from './repository/schema-version.ts';
-import { openStore } from './repository/store.ts';
+import { openStore, type StoreOptions } from './repository/store.ts';
 
 /** How long calls may take to end at shutdown. */
 const SHUTDOWN_GRACE_MS = 10_000;
@@ -30,7 +30,7 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'migrates'>>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Somebody has made the schema one that this release must not work on: it is not ready any more, and is to be stopped. */
@@ -46,13 +46,10 @@ export interface AppOptions {
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine } = options;
-  const { journalRetentionDays, migrates } = config;
   let isFit = true;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
-    ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
-    ...(migrates === undefined ? {} : { migrates }),
-    ...(options.release === undefined ? {} : { release: options.release }),
+    ...storeSettings(options),
     onUnfit: (refusal) => {
       isFit = false;
       options.onUnfit?.(refusal);
@@ -113,4 +110,15 @@ export async function startApp(options: AppOptions): Promise<App> {
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** What is not set is left to the store. */
+function storeSettings({ config, release }: AppOptions): Partial<StoreOptions> {
+  const { journalRetentionDays, migrates, pooler, directDatabaseUrl } = config;
+  return {
+    ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
+    ...(migrates === undefined ? {} : { migrates }),
+    ...(pooler === undefined || pooler === 'none' ? {} : { pooler, directUrl: directDatabaseUrl ?? null }),
+    ...(release === undefined ? {} : { release }),
+  };
 }

@@ -160,8 +160,8 @@ function isListenError(error: unknown): error is Error {
 }
 
 /** Only what the caller named is the caller's to mend. */
-function storeWords(error: unknown, { databaseUrl }: Config): string | null {
-  return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl);
+function storeWords(error: unknown, { databaseUrl, directDatabaseUrl }: Config): string | null {
+  return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl, directDatabaseUrl);
 }
 
 async function startAdmin(config: Config, isReady: () => boolean): Promise<AdminServer> {

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Sql, TransactionSql } from 'postgres';
-import type { Run } from './database.ts';
+import { LOCK_TIMEOUT_MS, type Run } from './database.ts';
 import { bool, int, type Row, text, textOrNull } from './row.ts';
 import { statement } from './statement.ts';
 
@@ -103,4 +103,15 @@ export async function findWeakSettings(run: Run): Promise<readonly WeakSetting[]
 function parseSetting(name: string): WeakSetting['name'] {
   if (!(name in RISKS)) throw new Error(`nothing was asked of ${name}`);
   return name as WeakSetting['name'];
+}
+
+const tellLockTimeoutStatement = statement<never>('tell-lock-timeout', sql`select current_setting('lock_timeout') as told`);
+
+/** A pooler that is told to pass over what it does not know drops the settings that the connections were opened with. Throws `UnfitServerError`. */
+export async function refuseHiddenPooler(run: Run): Promise<void> {
+  const [row = {}] = await run(tellLockTimeoutStatement, {});
+  if (text(row, 'told') === `${LOCK_TIMEOUT_MS}ms`) return;
+  throw new UnfitServerError(
+    'a pooler in between drops the settings of a session: set STINT_POOLER=transaction, or give the address of Postgres itself',
+  );
 }
