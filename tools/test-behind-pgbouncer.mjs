@@ -1,4 +1,4 @@
-// Holds two replicas behind pgbouncer, which lends them its sessions for a transaction, to the contract: it is their only way to the database.
+// Holds two replicas behind pgbouncer, which lends them its sessions for a transaction, to the contract. They listen and vacuum past it.
 //
 //   node tools/test-behind-pgbouncer.mjs [what vitest is to run…]
 //
@@ -32,7 +32,7 @@ const why = missing();
 if (why === null) {
   const wanted = process.argv.slice(2);
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const settings = { STINT_REPLICAS: '2', STINT_TEST_POOLER: 'only' };
+  const settings = { STINT_REPLICAS: '2', STINT_TEST_POOLER: 'direct' };
   process.exitCode = run(process.execPath, [vitest, 'run', ...(wanted.length > 0 ? wanted : usual)], settings) ? 0 : 1;
 } else {
   console.error(`${isCI ? 'FAILED' : 'skipped'}: no pgbouncer to test behind: ${why}`);

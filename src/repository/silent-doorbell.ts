@@ -1,7 +1,7 @@
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 
 /** So often operators' changes of queues are looked for where nobody tells of them. */
-const QUEUES_INTERVAL_MS = 5_000;
+const QUEUES_INTERVAL_MS = 1_000;
 
 /**
  * Where no connection can listen: behind a transaction pooler alone. The log is looked at once a second in any case; what other replicas tell of the
