@@ -18,6 +18,9 @@ describe('the configuration', () => {
       listen: { host: '127.0.0.1', port: 50_051 },
       adminListen: { host: '127.0.0.1', port: 9_464 },
       databaseUrl: null,
+      pooler: 'none',
+      directDatabaseUrl: null,
+      migrates: true,
       dataDir: '.stint',
       logLevel: 'info',
       journalRetentionDays: 7,
@@ -27,8 +30,12 @@ describe('the configuration', () => {
   it('takes each setting from its name', () => {
     const config = read({
       STINT_LISTEN: '0.0.0.0:1',
+      STINT_INSECURE: 'true',
       STINT_ADMIN_LISTEN: '[::1]:2',
       DATABASE_URL: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      STINT_POOLER: 'transaction',
+      STINT_DIRECT_DATABASE_URL: 'postgres://u:p@primary.example/stint',
+      STINT_MIGRATE: 'false',
       STINT_DATA_DIR: '/var/lib/stint',
       STINT_LOG_LEVEL: 'debug',
       STINT_JOURNAL_RETENTION_DAYS: '30',
@@ -37,6 +44,9 @@ describe('the configuration', () => {
       listen: { host: '0.0.0.0', port: 1 },
       adminListen: { host: '::1', port: 2 },
       databaseUrl: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      pooler: 'transaction',
+      directDatabaseUrl: 'postgres://u:p@primary.example/stint',
+      migrates: false,
       dataDir: '/var/lib/stint',
       logLevel: 'debug',
       journalRetentionDays: 30,
@@ -88,7 +98,57 @@ describe('the configuration', () => {
   });
 
   it.each(['127.0.0.1:0', '[::]:50051', 'localhost:65535', 'my_host-1.example:80'])('writes the address %s as it was given', (text) => {
-    expect(formatAddress(read({ STINT_LISTEN: text }).listen)).toBe(text);
+    expect(formatAddress(read({ STINT_LISTEN: text, STINT_INSECURE: 'true' }).listen)).toBe(text);
+  });
+
+  const elsewhere = [
+    '0.0.0.0:1',
+    '10.1.2.3:1',
+    '128.0.0.1:1',
+    '[::]:1',
+    '[::2]:1',
+    '[::ffff:10.0.0.1]:1',
+    'db.example:1',
+    'localhost.example:1',
+  ];
+
+  it.each(elsewhere)('serves on %s only where that is said to be meant', (text) => {
+    for (const name of ['STINT_LISTEN', 'STINT_ADMIN_LISTEN']) {
+      expect(problems({ [name]: text })).toEqual([expect.stringContaining(`${name} (${text})`)]);
+      expect(problems({ [name]: text, STINT_INSECURE: 'false' })).toEqual([expect.stringContaining('STINT_INSECURE=true')]);
+      expect(problems({ [name]: text, STINT_INSECURE: 'true' })).toEqual([]);
+    }
+  });
+
+  it.each(['127.0.0.1:1', '127.9.9.9:1', '[::1]:1', '[::ffff:127.0.0.1]:1', 'localhost:1', 'LOCALHOST:1'])(
+    'serves on %s as it is',
+    (text) => {
+      expect(problems({ STINT_LISTEN: text })).toEqual([]);
+    },
+  );
+
+  it('tells both addresses that others reach in one line', () => {
+    const [line = '', ...more] = problems({ STINT_LISTEN: '0.0.0.0:1', STINT_ADMIN_LISTEN: '0.0.0.0:2' });
+    expect(line).toMatch(/^STINT_LISTEN \(0\.0\.0\.0:1\) and STINT_ADMIN_LISTEN \(0\.0\.0\.0:2\) .*STINT_INSECURE=true$/);
+    expect(more).toEqual([]);
+  });
+
+  it('migrates the embedded Postgres itself, or nobody would', () => {
+    expect(problems({ STINT_MIGRATE: 'false' })).toEqual([expect.stringMatching(/^STINT_MIGRATE=false needs DATABASE_URL/)]);
+    expect(problems({ STINT_MIGRATE: 'no', DATABASE_URL: 'postgres://h/d' })).toEqual(['STINT_MIGRATE must be true or false']);
+  });
+
+  it('takes a pooler before a database of its own only, and another way to it only with a pooler', () => {
+    const url = 'postgres://u:hunter2@h/d';
+    expect(problems({ STINT_POOLER: 'session', DATABASE_URL: url })).toEqual(['STINT_POOLER must be none or transaction']);
+    expect(problems({ STINT_POOLER: 'transaction' })).toEqual([expect.stringMatching(/^STINT_POOLER=transaction needs DATABASE_URL/)]);
+    const alone = problems({ STINT_DIRECT_DATABASE_URL: url, DATABASE_URL: url });
+    expect(alone).toEqual([expect.stringMatching(/^STINT_DIRECT_DATABASE_URL needs STINT_POOLER=transaction(?!.*hunter2)/)]);
+    expect(problems({ STINT_POOLER: 'transaction', DATABASE_URL: url, STINT_DIRECT_DATABASE_URL: url })).toEqual([]);
+  });
+
+  it.each(['1', 'yes', 'TRUE', ' true'])('refuses %j for yes or no', (text) => {
+    expect(problems({ STINT_INSECURE: text })).toEqual(['STINT_INSECURE must be true or false']);
   });
 
   it('refuses one address for two servers, unless the system chooses the ports', () => {

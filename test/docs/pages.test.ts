@@ -85,7 +85,11 @@ describe('the table of settings in docs/operations.md', () => {
     expect(told).toMatchObject({
       STINT_LISTEN: `\`${listen.host}:${listen.port}\``,
       STINT_ADMIN_LISTEN: `\`${adminListen.host}:${adminListen.port}\``,
+      STINT_INSECURE: '`false`',
       DATABASE_URL: 'not set',
+      STINT_POOLER: '`none`',
+      STINT_DIRECT_DATABASE_URL: 'not set',
+      STINT_MIGRATE: '`true`',
       STINT_DATA_DIR: `\`${dataDir}\``,
       STINT_LOG_LEVEL: `\`${logLevel}\``,
       STINT_JOURNAL_RETENTION_DAYS: `\`${journalRetentionDays}\``,
