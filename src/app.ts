@@ -29,7 +29,7 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays'>>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'connectionLife'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Tests play their own time; production leaves it to the database. */
@@ -67,12 +67,13 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     tellProgress: (told) => store.doorbell.tell(told),
   });
   const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health);
+  const server = new GrpcServer(health, config.connectionLife);
   addReflection(server.server);
   addServices(server.server, {
     engine,
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
+    carriers: server.carriers,
   });
   const close = async () => {
     await engine.stop();
