@@ -64,7 +64,10 @@ export async function stream(client: RestartClient, workerId: string, leaving: A
     leaving.addEventListener('abort', leave);
     work.on('data', ({ response }: WorkResponse) => {
       if (response?.$case === 'assigned') settle(randomUUID(), response.assigned.jobs);
-      if (response?.$case === 'reconnect') client.note(`reconnect ${response.reconnect.reason}`);
+      if (response?.$case === 'reconnect') {
+        client.note(`reconnect ${response.reconnect.reason}`);
+        work.end();
+      }
       if (response?.$case !== 'settled') return;
       unanswered.delete(response.settled.id);
       if (!response.settled.results.every(({ result }) => result?.$case === 'ack'))

@@ -21,6 +21,9 @@ import { readSettlements, wireResults } from './settle.ts';
 /** Requests of one stream that are answered at once; the next is not read before. */
 const MAX_UNDER_WAY = 16;
 
+/** For a worker that is told to come back to end its side. */
+const FAREWELL_MS = 2_000;
+
 const CREDITS = { min: 0, max: LIMITS.claimJobs };
 const QUEUES = { min: 1, max: LIMITS.workQueues };
 const BEATS = { min: 0, max: LIMITS.claimJobs };
@@ -33,9 +36,26 @@ export function work(engine: Engine): MethodHandler<typeof WorkerServiceService.
     if (first.done === true) return;
     const open = decode((fields) => readFirst(fields, first.value));
     const session = await engine.workers.work(open, call.signal, call.ending);
-    void listen(session, heard);
-    for await (const message of session.messages) yield wireMessage(message);
+    const listening = listen(session, heard);
+    let last: WorkMessage['kind'] | null = null;
+    for await (const message of session.messages) {
+      last = message.kind;
+      yield wireMessage(message);
+    }
+    if (last === 'reconnect') await silence(listening, heard, call.signal);
   };
+}
+
+/**
+ * Until a worker that was told to come back has ended its side, or for a moment. What it says meanwhile has crossed the word, and is left
+ * unanswered. Some libraries, Python's grpc.aio among them, tell their caller of a defect where a stream ends under their writing.
+ */
+async function silence(listening: Promise<void>, heard: AsyncIterator<WorkRequest>, signal: AbortSignal): Promise<void> {
+  const silent = listening.then(async () => {
+    while ((await heard.next()).done !== true);
+  });
+  using limit = firstOf([signal], FAREWELL_MS);
+  await Promise.race([silent, aborted(limit.signal)]);
 }
 
 /** Who has not opened yet is not waited for when the stream is to end. */
