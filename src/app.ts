@@ -30,7 +30,8 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl'>>;
+  readonly config: Pick<Config, 'listen'> &
+    Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl' | 'connectionLife'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Somebody has made the schema one that this release must not work on: it is not ready any more, and is to be stopped. */
@@ -77,12 +78,13 @@ export async function startApp(options: AppOptions): Promise<App> {
     tellProgress: (told) => store.doorbell.tell(told),
   });
   const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health);
+  const server = new GrpcServer(health, config.connectionLife);
   addReflection(server.server);
   addServices(server.server, {
     engine,
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
+    carriers: server.carriers,
   });
   const close = async () => {
     await engine.stop();

@@ -18,6 +18,15 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
+  readonly connectionLife: ConnectionLife;
+}
+
+/** How clients' connections are renewed. */
+export interface ConnectionLife {
+  /** Within a tenth of it a connection is ended. Null: never for its age. */
+  readonly ageMs: number | null;
+  /** From then on its calls may take so long. */
+  readonly graceMs: number;
 }
 
 export interface Address {
@@ -35,6 +44,8 @@ export type ConfigReading =
   /** One line for each mistake: the name, what is wrong, what it should be. */
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
+const SECOND_MS = 1_000;
+
 const addressHint = 'must be HOST:PORT, as in 127.0.0.1:50051 or [::1]:50051';
 
 const address = z.string().transform((text, context): Address => {
@@ -50,13 +61,33 @@ const databaseUrl = z
   .refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database')
   .nullable();
 
-const { min, max } = JOURNAL_RETENTION_DAYS;
+interface Range {
+  readonly min: number;
+  readonly max: number;
+}
 
-const retentionDays = z
-  .string()
-  .regex(/^\d{1,4}$/, `must be a whole number of days from ${min} to ${max}`)
-  .transform(Number)
-  .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
+const CONNECTION_AGE_SECONDS = { min: 10, max: 86_400, default: 600 };
+const CONNECTION_GRACE_SECONDS = { min: 1, max: 3_600, default: 60 };
+
+const ageHint = `${mustBeWhole('seconds', CONNECTION_AGE_SECONDS)}, or 0 for never`;
+
+const retentionDays = wholeNumber(JOURNAL_RETENTION_DAYS, mustBeWhole('days', JOURNAL_RETENTION_DAYS));
+const connectionAgeSeconds = z.union([z.literal('0').transform(() => null), wholeNumber(CONNECTION_AGE_SECONDS, ageHint)], {
+  error: ageHint,
+});
+const connectionGraceSeconds = wholeNumber(CONNECTION_GRACE_SECONDS, mustBeWhole('seconds', CONNECTION_GRACE_SECONDS));
+
+function wholeNumber({ min, max }: Range, hint: string) {
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,4}$/, hint)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, hint);
+}
+
+function mustBeWhole(unit: string, { min, max }: Range): string {
+  return `must be a whole number of ${unit} from ${min} to ${max}`;
+}
 
 const yesOrNo = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
 
@@ -71,6 +102,8 @@ const settings = z.object({
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
+  STINT_CONNECTION_AGE_SECONDS: connectionAgeSeconds.default(CONNECTION_AGE_SECONDS.default),
+  STINT_CONNECTION_GRACE_SECONDS: connectionGraceSeconds.default(CONNECTION_GRACE_SECONDS.default),
 });
 
 const knownNames = Object.keys(settings.shape);
@@ -95,14 +128,22 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
+    connectionLife: readConnectionLife(parsed.data),
   };
   problems.push(...contradictions(config));
   if (!parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
   return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'config', config };
 }
 
+function readConnectionLife(given: z.infer<typeof settings>): ConnectionLife {
+  const { STINT_CONNECTION_AGE_SECONDS: age, STINT_CONNECTION_GRACE_SECONDS: grace } = given;
+  return { ageMs: age === null ? null : age * SECOND_MS, graceMs: grace * SECOND_MS };
+}
+
 /** What each setting allows, and another one does not. */
-function contradictions({ listen, adminListen, databaseUrl: url, directDatabaseUrl, pooler, migrates }: Config): readonly string[] {
+function contradictions(config: Config): readonly string[] {
+  const { listen, adminListen, databaseUrl: url, directDatabaseUrl, pooler, migrates, connectionLife } = config;
+  const { ageMs, graceMs } = connectionLife;
   const all: readonly (readonly [boolean, string])[] = [
     [isSamePort(listen, adminListen), `STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(listen)})`],
     [!migrates && url === null, 'STINT_MIGRATE=false needs DATABASE_URL: the embedded Postgres is brought up to date by the service alone'],
@@ -110,6 +151,11 @@ function contradictions({ listen, adminListen, databaseUrl: url, directDatabaseU
     [
       pooler === 'none' && directDatabaseUrl !== null,
       'STINT_DIRECT_DATABASE_URL needs STINT_POOLER=transaction: without a pooler everything goes by DATABASE_URL',
+    ],
+    // A connection would be old before its forerunner is gone, and they would pile up.
+    [
+      ageMs !== null && graceMs > ageMs,
+      `STINT_CONNECTION_GRACE_SECONDS (${graceMs / SECOND_MS}) must not be more than STINT_CONNECTION_AGE_SECONDS (${(ageMs ?? 0) / SECOND_MS})`,
     ],
   ];
   return all.flatMap(([isSo, words]) => (isSo ? [words] : []));

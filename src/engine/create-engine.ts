@@ -232,8 +232,8 @@ function jobActions({ parts: { repository, log, random }, directory, mint, after
     completeExternally: (command) => operate(operations.completions, command),
     cancelJobs: (command) => cancelJobs({ repository, lane: operations.cancelPages }, command),
     retryJobs: (command) => retryJobs({ repository, lane: operations.retryPages }, command),
-    awaitTerminal: (query, signal) => awaitTerminal(awaiting, query, signal),
-    awaitJobs: (query, signal) => awaitJobs(awaiting, query, signal),
+    awaitTerminal: (query, signal, ending) => awaitTerminal(endedBy(ending, awaiting), query, signal),
+    awaitJobs: (query, signal, ending) => awaitJobs(endedBy(ending, awaiting), query, signal),
   };
 }
 
@@ -248,7 +248,7 @@ function workerActions({ commits, settling, desk, sessions, report }: Core): Eng
     release: (command) => release(settling, command),
     suspend: (command) => suspend(settling, command),
     settle: (settlements) => settle(settling, settlements),
-    work: (open, signal) => sessions.open(open, signal),
+    work: (open, signal, ending) => sessions.open(open, signal, ending),
   };
 }
 
@@ -256,10 +256,13 @@ function eventActions({ parts: { repository, log, random }, board, commits, drai
   const following = { log, repository, board, histories: commits.histories, draining: draining.signal, shared: new SharedMessages() };
   const awaiting = { log, firstEvents: commits.firstEvents, draining: draining.signal, random };
   return {
-    subscribe: (query, signal) =>
-      query.scope.kind === 'job' ? followJob(following, query, query.scope.jobId, signal) : followLog(following, query, signal),
+    subscribe: (query, signal, ending) => {
+      const { scope } = query;
+      const parts = endedBy(ending, following);
+      return scope.kind === 'job' ? followJob(parts, query, scope.jobId, signal) : followLog(parts, query, signal);
+    },
     listEvents: (query) => listEvents(repository, query),
-    awaitEvent: (query, signal) => awaitEvent(awaiting, query, signal),
+    awaitEvent: (query, signal, ending) => awaitEvent(endedBy(ending, awaiting), query, signal),
     appendEvent: (command) => appendEvent(commits.appends, command),
   };
 }
@@ -267,6 +270,7 @@ function eventActions({ parts: { repository, log, random }, board, commits, drai
 function queueActions(core: Core): Engine['queues'] {
   const { parts, directory, commits, upkeep, changes, draining } = core;
   const { repository, log } = parts;
+  const waiting = { repository, log, changes, draining: draining.signal };
   const configuring = { lane: commits.operations.configurations, repository, onChanged: () => onQueues(core) };
   return {
     putQueue: (item) => putQueue(configuring, item),
@@ -274,9 +278,9 @@ function queueActions(core: Core): Engine['queues'] {
     listQueues: ({ namespace, pageSize, after }) => repository.listQueues(namespace, pageSize, after),
     applyAction: (item) => applyAction(configuring, item),
     listAudit: ({ namespace, queue, pageSize, before }) => repository.listAudit(namespace, queue, pageSize, before),
-    waitDrained: (name, signal) => waitDrained({ repository, log, changes, draining: draining.signal }, name, signal),
+    waitDrained: (name, signal, ending) => waitDrained(endedBy(ending, waiting), name, signal),
     getQueueStats: (name) => getQueueStats({ repository }, name),
-    watchQueueStats: (query, signal) => watchQueueStats({ repository, draining: draining.signal }, query, signal),
+    watchQueueStats: (query, signal, ending) => watchQueueStats(endedBy(ending, waiting), query, signal),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
     verifyReplay: (query) => verifyReplay({ directory, repository }, query),
@@ -286,4 +290,8 @@ function queueActions(core: Core): Engine['queues'] {
     prune: (item) => prune({ directory, repository, lane: commits.operations.prunes }, item),
     runUpkeep: () => upkeep.runNow(),
   };
+}
+
+function endedBy<Parts extends { readonly draining: AbortSignal }>(ending: AbortSignal | undefined, parts: Parts): Parts {
+  return ending === undefined ? parts : { ...parts, draining: ending };
 }
