@@ -34,10 +34,12 @@ import { getQueue, peekQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { prune } from './queues/prune.ts';
+import { QueueChanges } from './queues/queue-changes.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { verifyReplay } from './queues/verify-replay.ts';
 import { waitDrained } from './queues/wait-drained.ts';
 import { watchQueueStats } from './queues/watch-queue-stats.ts';
+import { scalerActions } from './scaler/scaler-actions.ts';
 import { expectCrowd } from './wait.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { throughGates } from './workers/contended-claim.ts';
@@ -92,6 +94,8 @@ interface Core {
   readonly report: ProgressReport;
   /** Queues have changed, or what waits in them. */
   readonly changes: Signal;
+  /** The same of each queue, for whoever waits for one. */
+  readonly queueChanges: QueueChanges;
   readonly draining: AbortController;
 }
 
@@ -105,6 +109,7 @@ export function createEngine(given: EngineParts): RunningEngine {
     workers: workerActions(core),
     events: eventActions(core),
     queues: queueActions(core),
+    scaler: scalerActions({ ...parts, queueChanges: core.queueChanges, draining: draining.signal }),
     databaseTime: () => parts.repository.databaseTime(),
     start: async () => {
       core.mint.setDatabaseTime(await parts.repository.databaseTime());
@@ -139,10 +144,11 @@ export function createEngine(given: EngineParts): RunningEngine {
 }
 
 /** Whoever waits for a queue looks again: what stopped it may be over, and what it may give may be more. */
-function onQueues({ desk, sessions, changes }: Core): void {
+function onQueues({ desk, sessions, changes, queueChanges }: Core): void {
   desk.wakeAll();
   sessions.onQueues();
   changes.fire();
+  queueChanges.fireAll();
 }
 
 function createCore(parts: EngineParts): Core {
@@ -155,15 +161,18 @@ function createCore(parts: EngineParts): Core {
   };
   const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
   const changes = new Signal();
+  const queueChanges = new QueueChanges();
   const aftermath = new Aftermath({
     log,
     mint,
     wake: (queues) => {
       desk.wake(queues);
+      queueChanges.fire(queues);
       if (queues.length > 0) changes.fire();
     },
     freed: (queues) => {
       desk.freed(queues);
+      queueChanges.fire(queues);
       if (queues.length > 0) changes.fire();
     },
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
@@ -210,7 +219,7 @@ function createCore(parts: EngineParts): Core {
     heartbeat: (beats, renew) => heartbeat({ renew, onProgress: report.add.bind(report) }, beats),
     onDropped: () => upkeep.leaseEndsIn(0),
   });
-  return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, draining };
+  return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, queueChanges, draining };
 }
 
 function jobActions({ parts: { repository, log, random }, directory, mint, aftermath, commits, board, draining }: Core): Engine['jobs'] {

@@ -55,6 +55,7 @@ const untouched: Engine = {
     prune: unexpected,
     runUpkeep: unexpected,
   },
+  scaler: { queueLoad: unexpected, streamIsActive: unexpected },
   databaseTime: unexpected,
   drain: unexpected,
 };
