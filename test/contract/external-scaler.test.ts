@@ -172,6 +172,10 @@ describe('StreamIsActive', () => {
     const { leaseToken } = await one.claimOne();
     await one.stint.ack({ leaseToken });
     expect(await stream.next()).toEqual({ result: false });
+    // All that is looked at of itself is over: what is told behind it, the enqueue has told.
+    await one.later(0.3);
+    await one.enqueue();
+    expect(await stream.next()).toEqual({ result: true });
     stream.cancel();
   });
 
