@@ -2,11 +2,14 @@
 import type { Config } from './config.ts';
 import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
+import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-observer.ts';
+import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { addServices, SERVICE_NAMES } from './grpc/services.ts';
 import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
+import { everyRpcObserver, type RpcObserver } from './ops/rpc-observer.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
 import { openStore } from './repository/store.ts';
@@ -28,6 +31,15 @@ export interface App {
   stop(): Promise<void>;
 }
 
+/** Who watches the service; where none of a kind does, nothing of that kind is measured. */
+export interface Observers {
+  readonly calls: readonly RpcObserver[];
+  readonly commits: readonly CommitObserver[];
+  readonly statements: readonly StatementObserver[];
+}
+
+const NOBODY: Observers = { calls: [], commits: [], statements: [] };
+
 export interface AppOptions {
   readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays'>>;
   readonly databaseUrl: string;
@@ -36,13 +48,23 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** The bench compares engines; production has the one. */
   readonly engineOf?: (parts: EngineParts) => RunningEngine;
+  /** Default: nobody. */
+  readonly observers?: Observers;
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
-export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine }: AppOptions): Promise<App> {
+export async function startApp({
+  config,
+  databaseUrl,
+  logger,
+  clock = DATABASE_CLOCK,
+  engineOf = createEngine,
+  observers: { calls, commits, statements } = NOBODY,
+}: AppOptions): Promise<App> {
   const { journalRetentionDays } = config;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
+    statementObserver: statements.length === 0 ? undefined : everyStatementObserver(statements),
     ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
   });
   let answeredAt = Number.NEGATIVE_INFINITY;
@@ -65,9 +87,10 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
   const engine = engineOf({
     ...{ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy },
     tellProgress: (told) => store.doorbell.tell(told),
+    commitObserver: commits.length === 0 ? undefined : everyCommitObserver(commits),
   });
   const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health);
+  const server = new GrpcServer(health, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
     engine,

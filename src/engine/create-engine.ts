@@ -23,6 +23,7 @@ import { JobIdMint } from './jobs/mint-job-id.ts';
 import type { JobProgress } from '../domain/progress.ts';
 import { ProgressBoard } from './progress/progress-board.ts';
 import { ProgressReport } from './progress/progress-report.ts';
+import type { CommitObserver } from './ports/commit-observer.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
@@ -62,6 +63,8 @@ export interface EngineParts {
   readonly tellProgress?: (told: readonly JobProgress[]) => Promise<void>;
   /** Default: each operation gathers as far as suits it. */
   readonly commitShape?: CommitShape;
+  /** Who watches the commits. Default: nobody. */
+  readonly commitObserver?: CommitObserver | undefined;
 }
 
 export interface RunningEngine extends Engine {
@@ -178,7 +181,7 @@ function createCore(parts: EngineParts): Core {
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
   });
-  const commits = createCommits(repository, aftermath, parts.commitShape);
+  const commits = createCommits(repository, aftermath, { ...parts.commitShape, observer: parts.commitObserver });
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, suspends: commits.suspends, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));

@@ -1,6 +1,8 @@
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 import { LIMITS } from '../domain/limits.ts';
 import type { Health } from '../ops/health.ts';
+import type { RpcObserver } from '../ops/rpc-observer.ts';
+import { watching } from './observed-call.ts';
 import { TRANSPORT_REQUEST_BYTES } from './received.ts';
 
 const SECOND_MS = 1_000;
@@ -56,11 +58,13 @@ export class ListenError extends Error {
 
 /** A gRPC server with every bound set. Put services on `server`, then `listen`. */
 export class GrpcServer {
-  readonly server = new Server(OPTIONS);
+  readonly server: Server;
   readonly #health: Health;
 
-  constructor(health: Health) {
+  /** Without an observer nobody watches the calls. */
+  constructor(health: Health, observer: RpcObserver | null = null) {
     this.#health = health;
+    this.server = new Server(observer === null ? OPTIONS : { ...OPTIONS, interceptors: [watching(observer)] });
     health.addTo(this.server);
   }
 

@@ -1,4 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
+import type { StatementObserver } from '../engine/ports/statement-observer.ts';
 import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
@@ -40,12 +41,17 @@ export interface DatabaseOptions {
   readonly queryDeadlineMs?: number;
   /** Called when the server that answers has no epoch yet, or no partitions for today; the statement is then tried once more. */
   readonly onUnprepared?: (() => Promise<void>) | undefined;
+  /** Who watches the statements. Default: nobody. */
+  readonly observer?: StatementObserver | undefined;
 }
 
 /** Every namespace lives on the one shard there is. A shard is a Postgres of its own, so each database binds its own number. */
 export const ONLY_SHARD = 0;
 
 export type Values<P extends string> = Readonly<Record<P, Value>>;
+
+/** Sends one statement on a connection. */
+type Send = <P extends string>(connection: Sql | TransactionSql, statement: Statement<P>, values: Values<P>) => Promise<readonly Row[]>;
 
 /** Runs one statement, in a transaction of its own or in the one it was handed for. */
 export type Run = <P extends string>(statement: Statement<P>, values: Values<P>) => Promise<readonly Row[]>;
@@ -70,16 +76,28 @@ export class Database {
     this.#clients = connectEach(options);
   }
 
-  readonly run: Run = (statement, values) =>
-    this.#guarded(({ sql }) => sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true }));
+  readonly run: Run = (statement, values) => this.#guarded(({ sql }) => this.#send(sql, statement, values));
 
   /** All statements that `work` runs commit together; its refusal to go on (a throw) undoes them. */
   transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    return this.#guarded((client) => inTransaction(client, work));
+    const send: Send = (connection, statement, values) => this.#send(connection, statement, values);
+    return this.#guarded((client) => inTransaction(client, send, work));
   }
 
   async close(): Promise<void> {
     await endAll(this.#clients);
+  }
+
+  async #send<P extends string>(connection: Sql | TransactionSql, statement: Statement<P>, values: Values<P>): Promise<readonly Row[]> {
+    const end = this.#options.observer?.begin({ name: statement.name, pool: this.#options.applicationName });
+    try {
+      const rows = await connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+      end?.(null);
+      return rows;
+    } catch (error) {
+      end?.(toStoreError(error));
+      throw error;
+    }
   }
 
   async #guarded<T>(work: (client: Client) => Promise<T>): Promise<T> {
@@ -196,7 +214,7 @@ async function endAll(clients: readonly Client[]): Promise<void> {
  * callback in which its failure ends the process, as does any short statement. From the last check of a connection to what is sent on
  * it no turn of the event loop passes, so none closes in between.
  */
-function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promise<T> {
+function inTransaction<T>(client: Client, send: Send, work: (run: Run) => Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const check = () => {
       if (client.hasLost) throw new ConnectionLost();
@@ -205,7 +223,7 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
       try {
         const outcome = await work(async (statement, values) => {
           check();
-          return connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+          return send(connection, statement, values);
         });
         check();
         return { value: outcome };

@@ -3,6 +3,7 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
+import type { StatementObserver } from '../engine/ports/statement-observer.ts';
 import { nowValue } from './clock.ts';
 import { Database } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
@@ -50,6 +51,8 @@ export interface StoreOptions {
   readonly random: () => number;
   /** Default: 7. */
   readonly journalRetentionDays?: number;
+  /** Who watches the statements. Default: nobody. */
+  readonly statementObserver?: StatementObserver | undefined;
 }
 
 /** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
@@ -58,10 +61,12 @@ export async function openStore({
   clock,
   random,
   journalRetentionDays = JOURNAL_RETENTION_DAYS.default,
+  statementObserver: observer,
 }: StoreOptions): Promise<Store> {
   await migrate(url);
+  const watched = { url, observer };
   const upkeep = new Database({
-    url,
+    ...watched,
     connections: UPKEEP_CONNECTIONS,
     applicationName: 'stint upkeep',
     settings: 'plain',
@@ -69,7 +74,7 @@ export async function openStore({
     onUnprepared: () => prepare(),
   });
   const slow = new Database({
-    url,
+    ...watched,
     connections: SLOW_CONNECTIONS,
     applicationName: 'stint slow',
     settings: 'plain',
@@ -82,10 +87,22 @@ export async function openStore({
     await openEpoch(slow.run);
   });
   await prepare();
-  const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onUnprepared: prepare });
-  const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onUnprepared: prepare });
+  const hot = new Database({
+    ...watched,
+    connections: HOT_CONNECTIONS,
+    applicationName: 'stint hot',
+    settings: 'hot',
+    onUnprepared: prepare,
+  });
+  const feed = new Database({
+    ...watched,
+    connections: FEED_CONNECTIONS,
+    applicationName: 'stint feed',
+    settings: 'hot',
+    onUnprepared: prepare,
+  });
   const vacuum = new Database({
-    url,
+    ...watched,
     connections: 1,
     applicationName: 'stint vacuum',
     settings: 'plain',
