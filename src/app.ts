@@ -3,6 +3,8 @@ import type { Config } from './config.ts';
 import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
 import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-observer.ts';
+import type { JobObserver } from './engine/ports/job-observer.ts';
+import { observedWorkers } from './engine/observed-workers.ts';
 import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
@@ -36,6 +38,7 @@ export interface Observers {
   readonly calls: readonly RpcObserver[];
   readonly commits: readonly CommitObserver[];
   readonly statements: readonly StatementObserver[];
+  readonly jobs?: JobObserver;
 }
 
 const NOBODY: Observers = { calls: [], commits: [], statements: [] };
@@ -59,7 +62,7 @@ export async function startApp({
   logger,
   clock = DATABASE_CLOCK,
   engineOf = createEngine,
-  observers: { calls, commits, statements } = NOBODY,
+  observers: { calls, commits, statements, jobs } = NOBODY,
 }: AppOptions): Promise<App> {
   const { journalRetentionDays } = config;
   const store = await openStore({
@@ -93,7 +96,7 @@ export async function startApp({
   const server = new GrpcServer(health, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
-    engine,
+    engine: jobs === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, jobs) },
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
   });

@@ -12,6 +12,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
+  /** Null: nothing is traced. Where spans go, which of them, and under what name, the SDK reads for itself. */
+  readonly tracing: { readonly protocol: TracingProtocol } | null;
 }
 
 export interface Address {
@@ -23,6 +25,9 @@ export interface Address {
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+const tracingProtocols = ['http/protobuf', 'grpc'] as const;
+export type TracingProtocol = (typeof tracingProtocols)[number];
 
 export type ConfigReading =
   | { readonly kind: 'config'; readonly config: Config }
@@ -52,6 +57,9 @@ const retentionDays = z
   .transform(Number)
   .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
 
+/** Set for all that runs beside us, it may say what is nothing to us: judged where tracing is on. */
+const openTelemetry = z.string().nullable().default(null);
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
@@ -59,7 +67,17 @@ const settings = z.object({
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
+  OTEL_SDK_DISABLED: openTelemetry,
+  OTEL_TRACES_EXPORTER: openTelemetry,
+  OTEL_EXPORTER_OTLP_ENDPOINT: openTelemetry,
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: openTelemetry,
+  OTEL_EXPORTER_OTLP_PROTOCOL: openTelemetry,
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: openTelemetry,
+  OTEL_TRACES_SAMPLER: openTelemetry,
+  OTEL_TRACES_SAMPLER_ARG: openTelemetry,
 });
+
+type Settings = z.infer<typeof settings>;
 
 const knownNames = Object.keys(settings.shape);
 
@@ -72,7 +90,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const problems = Object.keys(given).filter(isUnknown).map(unknownName);
   const parsed = settings.safeParse(given);
   if (!parsed.success) problems.push(...parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
-  if (!parsed.success || problems.length > 0) return { kind: 'refused', problems };
+  if (!parsed.success) return { kind: 'refused', problems };
+  const tracing = readTracing(parsed.data, problems);
+  if (problems.length > 0) return { kind: 'refused', problems };
   const config: Config = {
     listen: parsed.data.STINT_LISTEN,
     adminListen: parsed.data.STINT_ADMIN_LISTEN,
@@ -80,9 +100,35 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
+    tracing,
   };
   if (!isSamePort(config.listen, config.adminListen)) return { kind: 'config', config };
   return { kind: 'refused', problems: [`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`] };
+}
+
+const samplers = ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'];
+
+/** On where an exporter is named, or a place to export to; what the SDK would pass over in silence, or fall back from, is a problem. */
+function readTracing(given: Settings, problems: string[]): Config['tracing'] {
+  const endpoints = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'] as const;
+  const exporter = given.OTEL_TRACES_EXPORTER ?? (endpoints.some((name) => given[name] !== null) ? 'otlp' : 'none');
+  if (given.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || exporter === 'none') return null;
+  if (exporter !== 'otlp') problems.push('OTEL_TRACES_EXPORTER must be otlp or none');
+  for (const name of endpoints) {
+    if (given[name] !== null && !isWebUrl(given[name])) problems.push(`${name} must be a URL such as http://collector:4318`);
+  }
+  const named = given.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL === null ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL';
+  const protocol = tracingProtocols.find((one) => one === (given[named] ?? 'http/protobuf'));
+  if (protocol === undefined) problems.push(`${named} must be one of ${tracingProtocols.join(', ')}`);
+  const sampler = given.OTEL_TRACES_SAMPLER ?? 'parentbased_always_on';
+  if (!samplers.includes(sampler)) problems.push(`OTEL_TRACES_SAMPLER must be one of ${samplers.join(', ')}`);
+  const ratio = Number(given.OTEL_TRACES_SAMPLER_ARG ?? '1');
+  if (sampler.endsWith('ratio') && !(ratio >= 0 && ratio <= 1)) problems.push('OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1');
+  return protocol === undefined ? null : { protocol };
+}
+
+function isWebUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 function isUnknown(name: string): boolean {

@@ -97,7 +97,6 @@ interface Core {
   readonly report: ProgressReport;
   /** Queues have changed, or what waits in them. */
   readonly changes: Signal;
-  /** The same of each queue, for whoever waits for one. */
   readonly queueChanges: QueueChanges;
   readonly draining: AbortController;
 }
