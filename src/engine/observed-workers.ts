@@ -16,8 +16,8 @@ export function observedWorkers(workers: Engine['workers'], observer: JobObserve
     };
   return {
     ...workers,
-    claim: async (command, signal) => {
-      const claimed = await workers.claim(command, signal);
+    claim: async (...asked) => {
+      const claimed = await workers.claim(...asked);
       observer.onAssigned(claimed.jobs.map(({ job }) => job));
       return claimed;
     },
@@ -30,7 +30,7 @@ export function observedWorkers(workers: Engine['workers'], observer: JobObserve
       observer.onSettled(jobsOf(results));
       return results;
     },
-    work: async (open, signal) => observedSession(await workers.work(open, signal), observer),
+    work: async (...asked) => observedSession(await workers.work(...asked), observer),
   };
 }
 
