@@ -44,7 +44,7 @@ export interface Observers {
 const NOBODY: Observers = { calls: [], commits: [], statements: [] };
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays'>>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'connectionLife'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Tests play their own time; production leaves it to the database. */
@@ -56,14 +56,9 @@ export interface AppOptions {
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
-export async function startApp({
-  config,
-  databaseUrl,
-  logger,
-  clock = DATABASE_CLOCK,
-  engineOf = createEngine,
-  observers: { calls, commits, statements, jobs } = NOBODY,
-}: AppOptions): Promise<App> {
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY } = options;
+  const { calls, commits, statements, jobs } = observers;
   const { journalRetentionDays } = config;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
@@ -93,12 +88,13 @@ export async function startApp({
     commitObserver: commits.length === 0 ? undefined : everyCommitObserver(commits),
   });
   const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health, calls.length === 0 ? null : everyRpcObserver(calls));
+  const server = new GrpcServer(health, config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
     engine: jobs === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, jobs) },
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
+    carriers: server.carriers,
   });
   const close = async () => {
     await engine.stop();

@@ -12,8 +12,17 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
+  readonly connectionLife: ConnectionLife;
   /** Null: nothing is traced. Where spans go, which of them, and under what name, the SDK reads for itself. */
   readonly tracing: { readonly protocol: TracingProtocol } | null;
+}
+
+/** How clients' connections are renewed. */
+export interface ConnectionLife {
+  /** Within a tenth of it a connection is ended. Null: never for its age. */
+  readonly ageMs: number | null;
+  /** From then on its calls may take so long. */
+  readonly graceMs: number;
 }
 
 export interface Address {
@@ -34,6 +43,8 @@ export type ConfigReading =
   /** One line for each mistake: the name, what is wrong, what it should be. */
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
+const SECOND_MS = 1_000;
+
 const addressHint = 'must be HOST:PORT, as in 127.0.0.1:50051 or [::1]:50051';
 
 const address = z.string().transform((text, context): Address => {
@@ -49,13 +60,33 @@ const databaseUrl = z
   .refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database')
   .nullable();
 
-const { min, max } = JOURNAL_RETENTION_DAYS;
+interface Range {
+  readonly min: number;
+  readonly max: number;
+}
 
-const retentionDays = z
-  .string()
-  .regex(/^\d{1,4}$/, `must be a whole number of days from ${min} to ${max}`)
-  .transform(Number)
-  .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
+const CONNECTION_AGE_SECONDS = { min: 10, max: 86_400, default: 600 };
+const CONNECTION_GRACE_SECONDS = { min: 1, max: 3_600, default: 60 };
+
+const ageHint = `${mustBeWhole('seconds', CONNECTION_AGE_SECONDS)}, or 0 for never`;
+
+const retentionDays = wholeNumber(JOURNAL_RETENTION_DAYS, mustBeWhole('days', JOURNAL_RETENTION_DAYS));
+const connectionAgeSeconds = z.union([z.literal('0').transform(() => null), wholeNumber(CONNECTION_AGE_SECONDS, ageHint)], {
+  error: ageHint,
+});
+const connectionGraceSeconds = wholeNumber(CONNECTION_GRACE_SECONDS, mustBeWhole('seconds', CONNECTION_GRACE_SECONDS));
+
+function wholeNumber({ min, max }: Range, hint: string) {
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,4}$/, hint)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, hint);
+}
+
+function mustBeWhole(unit: string, { min, max }: Range): string {
+  return `must be a whole number of ${unit} from ${min} to ${max}`;
+}
 
 /** Set for all that runs beside us, it may say what is nothing to us: judged where tracing is on. */
 const openTelemetry = z.string().nullable().default(null);
@@ -67,6 +98,8 @@ const settings = z.object({
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
+  STINT_CONNECTION_AGE_SECONDS: connectionAgeSeconds.default(CONNECTION_AGE_SECONDS.default),
+  STINT_CONNECTION_GRACE_SECONDS: connectionGraceSeconds.default(CONNECTION_GRACE_SECONDS.default),
   OTEL_SDK_DISABLED: openTelemetry,
   OTEL_TRACES_EXPORTER: openTelemetry,
   OTEL_EXPORTER_OTLP_ENDPOINT: openTelemetry,
@@ -101,9 +134,30 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
     tracing,
+    connectionLife: readConnectionLife(parsed.data),
   };
-  if (!isSamePort(config.listen, config.adminListen)) return { kind: 'config', config };
-  return { kind: 'refused', problems: [`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`] };
+  const contradictions = contradictionsOf(config);
+  return contradictions.length === 0 ? { kind: 'config', config } : { kind: 'refused', problems: contradictions };
+}
+
+function readConnectionLife(given: z.infer<typeof settings>): ConnectionLife {
+  const { STINT_CONNECTION_AGE_SECONDS: age, STINT_CONNECTION_GRACE_SECONDS: grace } = given;
+  return { ageMs: age === null ? null : age * SECOND_MS, graceMs: grace * SECOND_MS };
+}
+
+/** Settings that are each in order, and not together. */
+function contradictionsOf({ listen, adminListen, connectionLife: { ageMs, graceMs } }: Config): readonly string[] {
+  const problems: string[] = [];
+  if (isSamePort(listen, adminListen)) {
+    problems.push(`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(listen)})`);
+  }
+  // A connection would be old before its forerunner is gone, and they would pile up.
+  if (ageMs !== null && graceMs > ageMs) {
+    problems.push(
+      `STINT_CONNECTION_GRACE_SECONDS (${graceMs / SECOND_MS}) must not be more than STINT_CONNECTION_AGE_SECONDS (${ageMs / SECOND_MS})`,
+    );
+  }
+  return problems;
 }
 
 const samplers = ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'];

@@ -21,6 +21,7 @@ describe('the configuration', () => {
       dataDir: '.stint',
       logLevel: 'info',
       journalRetentionDays: 7,
+      connectionLife: { ageMs: 600_000, graceMs: 60_000 },
       tracing: null,
     });
   });
@@ -33,6 +34,8 @@ describe('the configuration', () => {
       STINT_DATA_DIR: '/var/lib/stint',
       STINT_LOG_LEVEL: 'debug',
       STINT_JOURNAL_RETENTION_DAYS: '30',
+      STINT_CONNECTION_AGE_SECONDS: '90',
+      STINT_CONNECTION_GRACE_SECONDS: '5',
     });
     expect(config).toEqual({
       listen: { host: '0.0.0.0', port: 1 },
@@ -41,6 +44,7 @@ describe('the configuration', () => {
       dataDir: '/var/lib/stint',
       logLevel: 'debug',
       journalRetentionDays: 30,
+      connectionLife: { ageMs: 90_000, graceMs: 5_000 },
       tracing: null,
     });
   });
@@ -77,6 +81,30 @@ describe('the configuration', () => {
   ])('refuses %j', (environment, problem) => {
     const told = problems({ OTEL_TRACES_EXPORTER: 'otlp', ...environment });
     expect(told).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('lets connections grow as old as they like at an age of 0, whatever the grace', () => {
+    const { connectionLife } = read({ STINT_CONNECTION_AGE_SECONDS: '0', STINT_CONNECTION_GRACE_SECONDS: '3600' });
+    expect(connectionLife).toEqual({ ageMs: null, graceMs: 3_600_000 });
+  });
+
+  it.each(['9', '86401', '-1', '1m', '00', '1e3'])('refuses an age of connections of %j', (seconds) => {
+    expect(problems({ STINT_CONNECTION_AGE_SECONDS: seconds })).toEqual([
+      'STINT_CONNECTION_AGE_SECONDS must be a whole number of seconds from 10 to 86400, or 0 for never',
+    ]);
+  });
+
+  it.each(['0', '3601', '1.5'])('refuses a grace of connections of %j', (seconds) => {
+    expect(problems({ STINT_CONNECTION_GRACE_SECONDS: seconds })).toEqual([
+      'STINT_CONNECTION_GRACE_SECONDS must be a whole number of seconds from 1 to 3600',
+    ]);
+  });
+
+  it('refuses a grace that is longer than the age, and names both', () => {
+    expect(problems({ STINT_CONNECTION_AGE_SECONDS: '30' })).toEqual([
+      'STINT_CONNECTION_GRACE_SECONDS (60) must not be more than STINT_CONNECTION_AGE_SECONDS (30)',
+    ]);
+    expect(problems({ STINT_CONNECTION_AGE_SECONDS: '30', STINT_CONNECTION_GRACE_SECONDS: '30' })).toEqual([]);
   });
 
   it.each(['1', '0', '-7', '7d', '2.5', '3651', '00007', ' 7'])('refuses to keep the log for %j days', (days) => {

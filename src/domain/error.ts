@@ -36,7 +36,8 @@ export type Refusal =
   | { readonly kind: 'cursor_expired'; readonly why: string; readonly oldestCursor: string }
   | { readonly kind: 'overloaded'; readonly what: string; readonly retryAfterMs: number }
   | { readonly kind: 'store_unavailable'; readonly retryAfterMs: number }
-  | { readonly kind: 'shutting_down' };
+  | { readonly kind: 'shutting_down' }
+  | { readonly kind: 'connection_age' };
 
 /** An answer, or the reason why there is none. */
 export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };

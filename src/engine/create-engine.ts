@@ -27,7 +27,6 @@ import type { CommitObserver } from './ports/commit-observer.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
-import { Signal } from './ports/signal.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import { applyAction, putQueue } from './queues/configure.ts';
 import { getQueueStats } from './queues/get-queue-stats.ts';
@@ -96,22 +95,20 @@ interface Core {
   readonly board: ProgressBoard;
   readonly report: ProgressReport;
   /** Queues have changed, or what waits in them. */
-  readonly changes: Signal;
-  readonly queueChanges: QueueChanges;
+  readonly changes: QueueChanges;
   readonly draining: AbortController;
 }
 
 export function createEngine(given: EngineParts): RunningEngine {
-  const parts = { ...given, repository: gated(given.repository) };
-  const core = createCore(parts);
+  const core = createCore({ ...given, repository: gated(given.repository) });
   expectCrowd(core.draining.signal);
-  const { commits, desk, sessions, upkeep, draining } = core;
+  const { parts, commits, desk, sessions, upkeep, draining } = core;
   return {
     jobs: jobActions(core),
     workers: workerActions(core),
     events: eventActions(core),
     queues: queueActions(core),
-    scaler: scalerActions({ ...parts, queueChanges: core.queueChanges, draining: draining.signal }),
+    scaler: scalerActions({ ...parts, queueChanges: core.changes, draining: draining.signal }),
     databaseTime: () => parts.repository.databaseTime(),
     start: async () => {
       core.mint.setDatabaseTime(await parts.repository.databaseTime());
@@ -146,11 +143,10 @@ export function createEngine(given: EngineParts): RunningEngine {
 }
 
 /** Whoever waits for a queue looks again: what stopped it may be over, and what it may give may be more. */
-function onQueues({ desk, sessions, changes, queueChanges }: Core): void {
+function onQueues({ desk, sessions, changes }: Core): void {
   desk.wakeAll();
   sessions.onQueues();
-  changes.fire();
-  queueChanges.fireAll();
+  changes.fireAll();
 }
 
 function createCore(parts: EngineParts): Core {
@@ -162,20 +158,16 @@ function createCore(parts: EngineParts): Core {
     aftermath.ofRound(round);
   };
   const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
-  const changes = new Signal();
-  const queueChanges = new QueueChanges();
+  const changes = new QueueChanges();
   const aftermath = new Aftermath({
-    log,
-    mint,
+    ...{ log, mint },
     wake: (queues) => {
       desk.wake(queues);
-      queueChanges.fire(queues);
-      if (queues.length > 0) changes.fire();
+      changes.fire(queues);
     },
     freed: (queues) => {
       desk.freed(queues);
-      queueChanges.fire(queues);
-      if (queues.length > 0) changes.fire();
+      changes.fire(queues);
     },
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
@@ -221,7 +213,7 @@ function createCore(parts: EngineParts): Core {
     heartbeat: (beats, renew) => heartbeat({ renew, onProgress: report.add.bind(report) }, beats),
     onDropped: () => upkeep.leaseEndsIn(0),
   });
-  return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, queueChanges, draining };
+  return { parts, directory, mint, aftermath, commits, settling, desk, sessions, upkeep, board, report, changes, draining };
 }
 
 function jobActions({ parts: { repository, log, random }, directory, mint, aftermath, commits, board, draining }: Core): Engine['jobs'] {
@@ -243,8 +235,8 @@ function jobActions({ parts: { repository, log, random }, directory, mint, after
     completeExternally: (command) => operate(operations.completions, command),
     cancelJobs: (command) => cancelJobs({ repository, lane: operations.cancelPages }, command),
     retryJobs: (command) => retryJobs({ repository, lane: operations.retryPages }, command),
-    awaitTerminal: (query, signal) => awaitTerminal(awaiting, query, signal),
-    awaitJobs: (query, signal) => awaitJobs(awaiting, query, signal),
+    awaitTerminal: (query, signal, ending) => awaitTerminal(endedBy(ending, awaiting), query, signal),
+    awaitJobs: (query, signal, ending) => awaitJobs(endedBy(ending, awaiting), query, signal),
   };
 }
 
@@ -259,7 +251,7 @@ function workerActions({ commits, settling, desk, sessions, report }: Core): Eng
     release: (command) => release(settling, command),
     suspend: (command) => suspend(settling, command),
     settle: (settlements) => settle(settling, settlements),
-    work: (open, signal) => sessions.open(open, signal),
+    work: (open, signal, ending) => sessions.open(open, signal, ending),
   };
 }
 
@@ -267,10 +259,13 @@ function eventActions({ parts: { repository, log, random }, board, commits, drai
   const following = { log, repository, board, histories: commits.histories, draining: draining.signal, shared: new SharedMessages() };
   const awaiting = { log, firstEvents: commits.firstEvents, draining: draining.signal, random };
   return {
-    subscribe: (query, signal) =>
-      query.scope.kind === 'job' ? followJob(following, query, query.scope.jobId, signal) : followLog(following, query, signal),
+    subscribe: (query, signal, ending) => {
+      const { scope } = query;
+      const parts = endedBy(ending, following);
+      return scope.kind === 'job' ? followJob(parts, query, scope.jobId, signal) : followLog(parts, query, signal);
+    },
     listEvents: (query) => listEvents(repository, query),
-    awaitEvent: (query, signal) => awaitEvent(awaiting, query, signal),
+    awaitEvent: (query, signal, ending) => awaitEvent(endedBy(ending, awaiting), query, signal),
     appendEvent: (command) => appendEvent(commits.appends, command),
   };
 }
@@ -278,6 +273,7 @@ function eventActions({ parts: { repository, log, random }, board, commits, drai
 function queueActions(core: Core): Engine['queues'] {
   const { parts, directory, commits, upkeep, changes, draining } = core;
   const { repository, log } = parts;
+  const waiting = { repository, log, changes: changes.any, draining: draining.signal };
   const configuring = { lane: commits.operations.configurations, repository, onChanged: () => onQueues(core) };
   return {
     putQueue: (item) => putQueue(configuring, item),
@@ -285,9 +281,9 @@ function queueActions(core: Core): Engine['queues'] {
     listQueues: ({ namespace, pageSize, after }) => repository.listQueues(namespace, pageSize, after),
     applyAction: (item) => applyAction(configuring, item),
     listAudit: ({ namespace, queue, pageSize, before }) => repository.listAudit(namespace, queue, pageSize, before),
-    waitDrained: (name, signal) => waitDrained({ repository, log, changes, draining: draining.signal }, name, signal),
+    waitDrained: (name, signal, ending) => waitDrained(endedBy(ending, waiting), name, signal),
     getQueueStats: (name) => getQueueStats({ repository }, name),
-    watchQueueStats: (query, signal) => watchQueueStats({ repository, draining: draining.signal }, query, signal),
+    watchQueueStats: (query, signal, ending) => watchQueueStats(endedBy(ending, waiting), query, signal),
     peekQueue: (query) => peekQueue({ directory, repository }, query),
     checkInvariants: ({ namespace, pageSize, after }) => repository.checkInvariants(namespace, pageSize, after),
     verifyReplay: (query) => verifyReplay({ directory, repository }, query),
@@ -297,4 +293,8 @@ function queueActions(core: Core): Engine['queues'] {
     prune: (item) => prune({ directory, repository, lane: commits.operations.prunes }, item),
     runUpkeep: () => upkeep.runNow(),
   };
+}
+
+function endedBy<Parts extends { readonly draining: AbortSignal }>(ending: AbortSignal | undefined, parts: Parts): Parts {
+  return ending === undefined ? parts : { ...parts, draining: ending };
 }

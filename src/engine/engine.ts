@@ -11,6 +11,7 @@ import type { JobProgress } from '../domain/progress.ts';
 import type { QueueStats } from '../domain/queue-stats.ts';
 import type { Load, ScaleTrigger } from '../domain/scaling.ts';
 import type { ClaimChannel, ConfiguredQueue, QueueName } from '../domain/queue.ts';
+import type { Ending } from './ending.ts';
 import type { AppendEvent } from './events/append-event.ts';
 import type { AwaitedEvent, AwaitEvent } from './events/await-event.ts';
 import type { Awaited, AwaitTerminal } from './jobs/await-terminal.ts';
@@ -122,7 +123,7 @@ export interface Delivery {
   /** The newest of each job; a message that has any has no events. Default: none. */
   readonly progress?: readonly JobProgress[];
   /** Set on the last message, when the server ends the stream: why. */
-  readonly reconnect: 'shutting_down' | 'history_ended' | null;
+  readonly reconnect: Ending | 'history_ended' | null;
 }
 
 export interface ListEvents {
@@ -155,6 +156,10 @@ export interface UpkeepCounts {
   readonly pruned: number;
 }
 
+/**
+ * What lasts stops without a word when its `signal` aborts, for then nobody listens. With `ending` it ends in order: told why, as
+ * `endingOf` reads it. Default: when the service drains.
+ */
 export interface Engine {
   readonly jobs: {
     enqueue(command: { readonly namespace: string; readonly spec: JobSpec }): Promise<Result<Enqueued>>;
@@ -176,8 +181,8 @@ export interface Engine {
     /** Tells the number of each new life. */
     retryJobs(command: Bulk): Promise<Result<BulkPage<number>>>;
     /** Ends as they come, none as a sign of life; every job once. */
-    awaitJobs(query: AwaitJobs, signal: AbortSignal): AsyncGenerator<EndedJobs>;
-    awaitTerminal(query: AwaitTerminal, signal: AbortSignal): AsyncGenerator<Awaited>;
+    awaitJobs(query: AwaitJobs, signal: AbortSignal, ending?: AbortSignal): AsyncGenerator<EndedJobs>;
+    awaitTerminal(query: AwaitTerminal, signal: AbortSignal, ending?: AbortSignal): AsyncGenerator<Awaited>;
   };
   readonly workers: {
     claim(command: Claim, signal: AbortSignal): Promise<Claimed>;
@@ -188,12 +193,12 @@ export interface Engine {
     release(command: Release): Promise<Result<Released>>;
     suspend(command: Suspend): Promise<Result<Acked>>;
     settle(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
-    work(open: OpenWork, signal: AbortSignal): Promise<WorkSession>;
+    work(open: OpenWork, signal: AbortSignal, ending?: AbortSignal): Promise<WorkSession>;
   };
   readonly events: {
-    subscribe(query: Subscribe, signal: AbortSignal): AsyncGenerator<Delivery>;
+    subscribe(query: Subscribe, signal: AbortSignal, ending?: AbortSignal): AsyncGenerator<Delivery>;
     listEvents(query: ListEvents): Promise<Result<EventPage>>;
-    awaitEvent(query: AwaitEvent, signal: AbortSignal): AsyncGenerator<AwaitedEvent>;
+    awaitEvent(query: AwaitEvent, signal: AbortSignal, ending?: AbortSignal): AsyncGenerator<AwaitedEvent>;
     appendEvent(command: AppendEvent): Promise<Result<JobEvent>>;
   };
   readonly queues: {
@@ -208,10 +213,10 @@ export interface Engine {
     applyAction(item: ActionItem): Promise<Result<QueueChange>>;
     listAudit(query: ListAudit): Promise<AuditPage>;
     /** How far it is at once, then at changes, last with `drained`. */
-    waitDrained(name: QueueName, signal: AbortSignal): AsyncIterable<Drained>;
+    waitDrained(name: QueueName, signal: AbortSignal, ending?: AbortSignal): AsyncIterable<Drained>;
     getQueueStats(name: QueueName): Promise<Result<QueueStats>>;
     /** At once, then each interval. */
-    watchQueueStats(query: WatchQueueStats, signal: AbortSignal): AsyncIterable<QueueStats>;
+    watchQueueStats(query: WatchQueueStats, signal: AbortSignal, ending?: AbortSignal): AsyncIterable<QueueStats>;
     /** Of any type where none is named. */
     peekQueue(query: {
       readonly namespace: string;
@@ -233,8 +238,8 @@ export interface Engine {
   };
   readonly scaler: {
     queueLoad(trigger: ScaleTrigger): Promise<Load>;
-    /** Whether there is work: at once, then each time that changes; ends when the service drains. */
-    streamIsActive(trigger: ScaleTrigger, signal: AbortSignal): AsyncIterable<boolean>;
+    /** Whether there is work: at once, then each time that changes. It ends without a reason, for its reader knows none. */
+    streamIsActive(trigger: ScaleTrigger, signal: AbortSignal, ending?: AbortSignal): AsyncIterable<boolean>;
   };
   databaseTime(): Promise<Micros>;
   /** Answers parked polls, ends streams with their cursor, finishes commits. Everything asked later is answered or refused at once. */

@@ -7,16 +7,30 @@ interface Surface {
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
+/** What this needs of the connection that carries the call. */
+export interface Carrier {
+  /** Aborts, with the reason, when its streams are to end. */
+  readonly ending: AbortSignal;
+  /** Until it is cut, whatever it carries; Infinity where it may grow old. */
+  remainingMs(): number;
+}
+
+/** The connections of a server, by the peer's address and port. */
+export interface Carriers {
+  of(peer: string): Carrier | undefined;
+}
+
 /** One for all: making an error costs more than the rest of a call's end. */
 const ENDED = new DOMException('the call is over', 'AbortError');
 
 /** What a handler knows of its call besides the request. */
 export class Call {
   readonly #surface: Surface;
+  readonly #carriers: Carriers | null;
   #controller: AbortController | null = null;
 
-  constructor(surface: Surface) {
-    this.#surface = surface;
+  constructor(surface: Surface, carriers: Carriers | null = null) {
+    [this.#surface, this.#carriers] = [surface, carriers];
   }
 
   /**
@@ -48,8 +62,13 @@ export class Call {
     return this.#surface.cancelled;
   }
 
-  /** Until the client gives up; Infinity where it has set no deadline. */
+  /** Aborts, with the reason, when the connection is to carry no streams any more; they end in order. Undefined where nobody tells. */
+  get ending(): AbortSignal | undefined {
+    return this.#carriers?.of(this.peer)?.ending;
+  }
+
+  /** Until the client gives up or its connection is cut; Infinity where neither is to be expected. */
   remainingMs(): number {
-    return Number(this.#surface.getDeadline()) - Date.now();
+    return Math.min(Number(this.#surface.getDeadline()) - Date.now(), this.#carriers?.of(this.peer)?.remainingMs() ?? Infinity);
   }
 }

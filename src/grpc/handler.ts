@@ -8,7 +8,7 @@ import type {
   ServerWritableStream,
 } from '@grpc/grpc-js';
 import { RefusalError, type Result } from '../domain/error.ts';
-import { Call } from './call.ts';
+import { Call, type Carriers } from './call.ts';
 import { Unreadable } from './received.ts';
 import { errorResponse } from './status.ts';
 
@@ -23,9 +23,14 @@ export type StreamHandler<Request, Response> = (request: Request, call: Call) =>
 /** Requests are read one at a time as they are asked for, and so are messages. */
 export type DuplexHandler<Request, Response> = (requests: AsyncIterable<Request>, call: Call) => AsyncIterable<Response>;
 
-export function unary(method: string, handle: UnaryHandler<unknown, unknown>, report: Report): handleUnaryCall<unknown, unknown> {
+export function unary(
+  method: string,
+  handle: UnaryHandler<unknown, unknown>,
+  report: Report,
+  carriers?: Carriers,
+): handleUnaryCall<unknown, unknown> {
   return (surface: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) => {
-    const call = new Call(surface);
+    const call = new Call(surface, carriers);
     const fail = (error: unknown) => respond(errorResponse(error, (cause) => tell(report, method, call, cause)));
     answer(handle, surface.request, call).then((response) => respond(null, response), fail);
   };
@@ -39,9 +44,10 @@ export function serverStream(
   method: string,
   handle: StreamHandler<unknown, unknown>,
   report: Report,
+  carriers?: Carriers,
 ): handleServerStreamingCall<unknown, unknown> {
   return (stream: ServerWritableStream<unknown, unknown>) => {
-    const call = new Call(stream);
+    const call = new Call(stream, carriers);
     const pouring = () => pour(handle(readable(stream.request), call), stream, call);
     endWith(stream, pouring, (cause) => tell(report, method, call, cause));
   };
@@ -51,9 +57,10 @@ export function duplexStream(
   method: string,
   handle: DuplexHandler<unknown, unknown>,
   report: Report,
+  carriers?: Carriers,
 ): handleBidiStreamingCall<unknown, unknown> {
   return (stream: ServerDuplexStream<unknown, unknown>) => {
-    const call = new Call(stream);
+    const call = new Call(stream, carriers);
     const pouring = () => pour(handle(requestsOf(stream, call), call), stream, call);
     endWith(stream, pouring, (cause) => tell(report, method, call, cause));
   };

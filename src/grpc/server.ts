@@ -1,7 +1,10 @@
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { LIMITS } from '../domain/limits.ts';
 import type { Health } from '../ops/health.ts';
 import type { RpcObserver } from '../ops/rpc-observer.ts';
+import type { Carriers } from './call.ts';
+import { type ConnectionLife, Connections } from './connections.ts';
+import { Listener, type ListenOptions } from './listener.ts';
 import { watching } from './observed-call.ts';
 import { TRANSPORT_REQUEST_BYTES } from './received.ts';
 
@@ -12,9 +15,8 @@ const MINUTE_MS = 60 * SECOND_MS;
 const MAX_SEND_BYTES = 4 * LIMITS.responseBytes;
 
 /**
- * Finds a peer that vanished without a word within about a minute, so that its parked claims and streams end. That is why
- * connections have no greatest age: past it grpc-js cuts the streams that are open, without the `reconnect` that they are
- * promised.
+ * Finds a peer that vanished without a word within about a minute, so that its parked claims and streams end. More often than the
+ * balancers and firewalls in between forget a silent connection.
  */
 const KEEPALIVE_MS = 45 * SECOND_MS;
 const KEEPALIVE_TIMEOUT_MS = 15 * SECOND_MS;
@@ -28,6 +30,7 @@ const CONNECTION_IDLE_MS = 30 * MINUTE_MS;
  */
 const SESSION_MEMORY_MIB = 256;
 
+/** Of age nothing here: grpc-js cuts what it finds too old, without the word that streams are promised. See `connections.ts`. */
 const OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': TRANSPORT_REQUEST_BYTES,
   'grpc.max_send_message_length': MAX_SEND_BYTES,
@@ -38,82 +41,61 @@ const OPTIONS: ServerOptions = {
   'grpc-node.max_session_memory': SESSION_MEMORY_MIB,
 };
 
-export interface ListenOptions {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-}
+const NEVER_OLD: ConnectionLife = { ageMs: null, graceMs: MINUTE_MS };
 
 export interface StopOptions {
-  /** Answers what is parked and ends the streams with what their clients need to come back. */
+  /** Answers what is parked. Streams know by their connection that they are to end. */
   readonly answerParked: () => Promise<void>;
   /** How long calls may take to end by themselves, from the beginning of the stop. */
   readonly graceMs: number;
-}
-
-/** The address cannot be had. The message is one line that says what and how to mend it. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 /** A gRPC server with every bound set. Put services on `server`, then `listen`. */
 export class GrpcServer {
   readonly server: Server;
   readonly #health: Health;
+  readonly #connections: Connections;
+  readonly #listener: Listener;
 
   /** Without an observer nobody watches the calls. */
-  constructor(health: Health, observer: RpcObserver | null = null) {
+  constructor(health: Health, life: ConnectionLife = NEVER_OLD, observer: RpcObserver | null = null) {
     this.#health = health;
     this.server = new Server(observer === null ? OPTIONS : { ...OPTIONS, interceptors: [watching(observer)] });
     health.addTo(this.server);
+    const onEnding = (ending: string) => health.endWatches((peer) => peer === ending);
+    this.#connections = new Connections({ server: this.server, life, random: Math.random, onEnding });
+    this.#listener = new Listener((socket) => this.#connections.accept(socket));
   }
 
-  /** Returns the port. Says SERVING only to whoever asks after this. */
-  async listen({ host, port }: ListenOptions): Promise<number> {
-    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const bound = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, ServerCredentials.createInsecure(), (error, boundPort) => {
-        if (error === null) resolve(boundPort);
-        else reject(listenError(address, error));
-      });
-    });
+  /** What its calls come over. */
+  get carriers(): Carriers {
+    return this.#connections;
+  }
+
+  /** Returns the port. Throws a `ListenError`. Says SERVING only to whoever asks after this. */
+  async listen(options: ListenOptions): Promise<number> {
+    const port = await this.#listener.listen(options);
     this.#health.setServing(true);
-    return bound;
+    return port;
   }
 
   /**
-   * Tells the probes first, then lets every call end, then cuts what is left. `tryShutdown` alone would wait for open
-   * streams for ever.
+   * Tells the probes first; lets nobody in; has every connection carry nothing new and end its streams, while what is parked is answered;
+   * cuts what is left after the grace.
    */
   async stop({ answerParked, graceMs }: StopOptions): Promise<void> {
     this.#health.setServing(false);
+    this.#listener.close();
     let cut: NodeJS.Timeout | undefined;
     const cutOff = new Promise<void>((resolve) => {
       cut = setTimeout(resolve, graceMs);
     });
     try {
-      await Promise.race([this.#endCalls(answerParked), cutOff]);
+      await Promise.race([Promise.all([this.#connections.end('shutting_down'), answerParked()]), cutOff]);
     } finally {
       clearTimeout(cut);
+      this.#connections.cut();
       this.server.forceShutdown();
     }
   }
-
-  async #endCalls(answerParked: () => Promise<void>): Promise<void> {
-    const closed = new Promise<void>((resolve, reject) => {
-      this.server.tryShutdown((error) => (error === undefined ? resolve() : reject(error)));
-    });
-    this.#health.endWatches();
-    await Promise.all([answerParked(), closed]);
-  }
-}
-
-/** grpc-js tells the cause in its text only. */
-function listenError(address: string, { message }: Error): ListenError {
-  if (message.includes('EADDRINUSE')) return new ListenError(`${address} is taken: stop what listens there, or choose another port`);
-  if (message.includes('EACCES')) return new ListenError(`${address} needs rights that this user lacks: choose a port from 1024 on`);
-  if (message.includes('EADDRNOTAVAIL')) return new ListenError(`${address} is no address of this machine: choose another host`);
-  if (message.includes('ENOTFOUND') || message.includes('Name resolution'))
-    return new ListenError(`${address} does not resolve: choose another host`);
-  return new ListenError(`${address} cannot be listened on: ${message}`);
 }

@@ -1,4 +1,5 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Carriers } from './call.ts';
 import { Encoded } from './encoded.ts';
 import { type DuplexHandler, duplexStream, type Report, serverStream, type StreamHandler, unary, type UnaryHandler } from './handler.ts';
 import { receive } from './received.ts';
@@ -30,6 +31,7 @@ export function addService<Definition extends ServiceDefinition>(
   definition: Definition,
   handlers: Handlers<Definition>,
   report: Report,
+  carriers?: Carriers,
 ): void {
   const untyped = new Map<string, UntypedHandler>(Object.entries(handlers));
   const served: Record<string, ServiceDefinition[string]> = {};
@@ -42,9 +44,9 @@ export function addService<Definition extends ServiceDefinition>(
     };
     const handler = untyped.get(name);
     if (handler === undefined) implementation[name] = unimplemented(method);
-    else if (method.requestStream) implementation[name] = duplexStream(method.path, handler, report);
-    else if (method.responseStream) implementation[name] = serverStream(method.path, handler, report);
-    else implementation[name] = unary(method.path, handler, report);
+    else if (method.requestStream) implementation[name] = duplexStream(method.path, handler, report, carriers);
+    else if (method.responseStream) implementation[name] = serverStream(method.path, handler, report, carriers);
+    else implementation[name] = unary(method.path, handler, report, carriers);
   }
   server.addService(served, implementation);
 }

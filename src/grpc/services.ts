@@ -5,6 +5,7 @@ import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
 import { WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
+import type { Carriers } from './call.ts';
 import { appendEvent } from './events/append-event.ts';
 import { awaitEvent } from './events/await-event.ts';
 import { listEvents } from './events/list-events.ts';
@@ -68,10 +69,12 @@ export interface ServicesOptions {
   readonly version: string;
   /** Hears of defects; the clients see only INTERNAL. */
   readonly report: Report;
+  /** Of the server's calls. Default: nothing is known of them. */
+  readonly carriers?: Carriers;
 }
 
 /** Puts the services on the server. An RPC that stands in none of the lists answers UNIMPLEMENTED with its name. */
-export function addServices(server: Server, { engine, version, report }: ServicesOptions): void {
+export function addServices(server: Server, { engine, version, report, carriers }: ServicesOptions): void {
   const jobs: Handlers<typeof JobServiceService> = {
     enqueue: enqueue(engine),
     enqueueBatch: enqueueBatch(engine),
@@ -133,11 +136,11 @@ export function addServices(server: Server, { engine, version, report }: Service
     ...servedMethods(QueueServiceService, queues),
     ...servedMethods(ExternalScalerService, scaler),
   ];
-  addService(server, JobServiceService, jobs, report);
-  addService(server, WorkerServiceService, workers, report);
-  addService(server, EventServiceService, events, report);
-  addService(server, QueueServiceService, queues, report);
-  addService(server, ExternalScalerService, scaler, report);
+  addService(server, JobServiceService, jobs, report, carriers);
+  addService(server, WorkerServiceService, workers, report, carriers);
+  addService(server, EventServiceService, events, report, carriers);
+  addService(server, QueueServiceService, queues, report, carriers);
+  addService(server, ExternalScalerService, scaler, report, carriers);
 }
 
 /** Not StreamMetricSpec: what it would tell comes from the trigger alone, and changes with it alone. KEDA does without it. */

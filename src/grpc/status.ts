@@ -44,6 +44,7 @@ const ANSWERS = {
   overloaded: { code: status.RESOURCE_EXHAUSTED, reason: 'OVERLOADED' },
   store_unavailable: { code: status.UNAVAILABLE, reason: 'STORE_UNAVAILABLE' },
   shutting_down: { code: status.UNAVAILABLE, reason: 'SHUTTING_DOWN' },
+  connection_age: { code: status.UNAVAILABLE, reason: 'CONNECTION_AGE' },
 } as const satisfies Record<Refusal['kind'], Answer>;
 
 /** What a refusal says besides its code and reason. */
@@ -99,6 +100,8 @@ function account(refusal: Refusal, violationBytes: number): Account {
       return { message: 'the database is not available', details: [retryIn(refusal.retryAfterMs)] };
     case 'shutting_down':
       return { message: 'this replica is shutting down', details: [retryIn(SHUTDOWN_RETRY_MS)] };
+    case 'connection_age':
+      return { message: 'this connection has reached its age: ask again, on another', details: [retryIn(0)] };
   }
 }
 

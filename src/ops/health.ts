@@ -32,9 +32,9 @@ export class Health {
     });
   }
 
-  /** A watch lasts as long as its client; without an end of ours each would hold up the server's own until the last moment. */
-  endWatches(): void {
-    for (const call of this.#watchers) call.end();
+  /** A watch lasts as long as its client; without an end of ours each would hold up the end of its connection until the last moment. */
+  endWatches(isOver: (peer: string) => boolean): void {
+    for (const call of this.#watchers) if (isOver(call.getPeer())) call.end();
   }
 
   /** As many as the connections' streams, which the server bounds. */

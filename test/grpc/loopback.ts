@@ -2,6 +2,7 @@ import { credentials, type ServiceDefinition, type ServiceError } from '@grpc/gr
 import { EventServiceClient, EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceClient, JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { WorkerServiceClient, WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
+import type { ConnectionLife } from '../../src/grpc/connections.ts';
 import { GrpcServer } from '../../src/grpc/server.ts';
 import { addService, type Handlers } from '../../src/grpc/service.ts';
 import { addReflection } from '../../src/ops/reflection.ts';
@@ -16,14 +17,14 @@ export interface Stubs {
 }
 
 /** The real server with handlers of the test's own, and a client of each service. */
-export async function loopback({ jobs = {}, workers = {}, events = {}, observer }: Stubs) {
+export async function loopback({ jobs = {}, workers = {}, events = {}, observer }: Stubs, life?: ConnectionLife) {
   const defects: unknown[] = [];
   const report = (cause: unknown) => void defects.push(cause);
   const health = new Health(['stint.v1.JobService']);
-  const grpc = new GrpcServer(health, observer);
-  addService(grpc.server, JobServiceService, jobs, report);
-  addService(grpc.server, WorkerServiceService, workers, report);
-  addService(grpc.server, EventServiceService, events, report);
+  const grpc = new GrpcServer(health, life, observer);
+  addService(grpc.server, JobServiceService, jobs, report, grpc.carriers);
+  addService(grpc.server, WorkerServiceService, workers, report, grpc.carriers);
+  addService(grpc.server, EventServiceService, events, report, grpc.carriers);
   addReflection(grpc.server);
   const port = await grpc.listen({ host: '127.0.0.1', port: 0 });
   const address = `127.0.0.1:${port}`;

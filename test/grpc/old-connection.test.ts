@@ -16,7 +16,7 @@ describe('a connection', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] }));
   afterEach(() => void vi.useRealTimers());
 
-  it('carries a stream for a day, and is not cut for its age', async () => {
+  it('carries a stream for a day where no age is set', async () => {
     let say: (message: SubscribeResponse) => void = () => undefined;
     async function* subscribe() {
       for (;;) yield await new Promise<SubscribeResponse>((resolve) => (say = resolve));

@@ -1,7 +1,8 @@
 import { credentials, status as Code } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { ClaimRequest, ClaimResponse, WorkerServiceClient } from '../../gen/stint/v1/worker_service.ts';
-import { GrpcServer, ListenError } from '../../src/grpc/server.ts';
+import { ListenError } from '../../src/grpc/listener.ts';
+import { GrpcServer } from '../../src/grpc/server.ts';
 import { Health } from '../../src/ops/health.ts';
 import { loopback } from './loopback.ts';
 

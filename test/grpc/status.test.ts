@@ -31,6 +31,7 @@ const table: [Refusal, Code, string, string[]][] = [
   [{ kind: 'overloaded', what: 'enqueue', retryAfterMs: 50 }, Code.RESOURCE_EXHAUSTED, 'OVERLOADED', ['RetryInfo', 'QuotaFailure']],
   [{ kind: 'store_unavailable', retryAfterMs: 50 }, Code.UNAVAILABLE, 'STORE_UNAVAILABLE', ['RetryInfo']],
   [{ kind: 'shutting_down' }, Code.UNAVAILABLE, 'SHUTTING_DOWN', ['RetryInfo']],
+  [{ kind: 'connection_age' }, Code.UNAVAILABLE, 'CONNECTION_AGE', ['RetryInfo']],
 ];
 
 function ending(error: unknown) {

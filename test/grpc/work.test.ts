@@ -1,10 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WorkRequest } from '../../gen/stint/v1/worker_service.ts';
 import { Outbox } from '../../src/engine/work/outbox.ts';
 import type { OpenWork, WorkMessage, WorkSession } from '../../src/engine/work/work.ts';
+import { Call } from '../../src/grpc/call.ts';
 import { work } from '../../src/grpc/workers/work.ts';
 import { settled } from '../engine/lane.ts';
-import { anyCall, stubEngine } from './stub-engine.ts';
+import { anyCall, StubCall, stubEngine } from './stub-engine.ts';
 
 type Request = Parameters<typeof WorkRequest.fromPartial>[0]['request'];
 
@@ -17,7 +18,8 @@ function stream(...said: readonly Request[]) {
   const asked: string[] = [];
   const ends: (() => void)[] = [];
   const opened: OpenWork[] = [];
-  const state = { read: 0, endsReading: false };
+  const state = { read: 0, endsReading: false, hangs: false, isOver: false };
+  const more = new Outbox<Request>();
   const session: WorkSession = {
     messages,
     get isOver() {
@@ -38,14 +40,17 @@ function stream(...said: readonly Request[]) {
       yield WorkRequest.fromPartial({ request });
     }
     state.endsReading = true;
+    if (!state.hangs) return;
+    for await (const request of more) yield WorkRequest.fromPartial({ request });
   };
   const engine = stubEngine({ workers: { work: async (command) => (opened.push(command), session) } });
   const told = (async () => {
     const kinds: string[] = [];
     for await (const { response } of work(engine)(requests(), anyCall())) kinds.push(response?.$case ?? '');
+    state.isOver = true;
     return kinds;
   })();
-  return { told, asked, ends, opened, state, messages };
+  return { told, asked, ends, opened, state, messages, say: (request: Request) => void more.put(request), sayNoMore: () => more.end() };
 }
 
 describe('Work', () => {
@@ -95,5 +100,44 @@ describe('Work', () => {
   it('is nothing to a client who says nothing', async () => {
     const one = stream();
     expect([await one.told, one.opened]).toEqual([[], []]);
+  });
+
+  it('ends behind a reconnect once the worker has ended its side, and answers nothing that has crossed it', async () => {
+    const one = stream(open, settle('before'));
+    one.state.hangs = true;
+    await settled();
+    void one.messages.put({ kind: 'reconnect', reason: 'connection_age' });
+    one.messages.end();
+    one.ends.forEach((end) => end());
+    await settled();
+    expect(one.state.isOver).toBe(false);
+    one.say(settle('crossing'));
+    await settled();
+    expect([one.state.isOver, one.asked]).toEqual([false, ['before', 'credits 0']]);
+    one.sayNoMore();
+    expect(await one.told).toEqual(['reconnect']);
+  });
+
+  it('ends behind a reconnect a moment later where the worker goes on talking', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const one = stream(open);
+    one.state.hangs = true;
+    void one.messages.put({ kind: 'reconnect', reason: 'shutting_down' });
+    one.messages.end();
+    await settled();
+    expect(one.state.isOver).toBe(false);
+    vi.advanceTimersByTime(2_000);
+    expect(await one.told).toEqual(['reconnect']);
+  });
+
+  it('is not opened by a worker that is silent until its connection is to end', async () => {
+    const ending = new AbortController();
+    const carrier = { ending: ending.signal, remainingMs: () => Infinity };
+    const silent: AsyncIterable<WorkRequest> = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) };
+    const call = new Call(new StubCall(), { of: () => carrier });
+    const first = work(stubEngine())(silent, call)[Symbol.asyncIterator]().next();
+    ending.abort('connection_age');
+    await expect(first).rejects.toMatchObject({ refusal: { kind: 'connection_age' } });
   });
 });

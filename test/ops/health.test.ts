@@ -66,7 +66,7 @@ describe('health', () => {
         else resolve();
       });
     });
-    health.endWatches();
+    health.endWatches(() => true);
     expect(await ended).toBe(Code.OK);
     expect(seen).toEqual([NOT_SERVING, SERVING]);
     await new Promise<void>((resolve, reject) => server.tryShutdown((error) => (error === undefined ? resolve() : reject(error))));

@@ -1,4 +1,5 @@
 import { startApp } from '../../src/app.ts';
+import type { Config } from '../../src/config.ts';
 import type { Clock } from '../../src/engine/ports/clock.ts';
 import { createLogger } from '../../src/ops/logging.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
@@ -9,11 +10,18 @@ export interface TestService {
   stop(): Promise<void>;
 }
 
+interface Wanted {
+  readonly clock?: Clock;
+  readonly database?: TestDatabase;
+  /** Default: connections never grow old. */
+  readonly connectionLife?: Config['connectionLife'];
+}
+
 /** The real service in this process, on a free port and a database of its own, or as another replica on a given one. */
-export async function startService({ clock, database }: { clock?: Clock; database?: TestDatabase } = {}): Promise<TestService> {
+export async function startService({ clock, database, connectionLife }: Wanted = {}): Promise<TestService> {
   const own = database ?? (await createDatabase());
   const app = await startApp({
-    config: { listen: { host: '127.0.0.1', port: 0 } },
+    config: { listen: { host: '127.0.0.1', port: 0 }, ...(connectionLife === undefined ? {} : { connectionLife }) },
     databaseUrl: own.url,
     logger: createLogger({ level: 'error' }),
     ...(clock === undefined ? {} : { clock }),

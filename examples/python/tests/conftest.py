@@ -7,6 +7,23 @@ import pytest
 from processes import Service
 from scene import Scene
 
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for figure in config.stash[FIGURES]:
+        terminalreporter.write_line(figure)
+
+
+@pytest.fixture
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Lines that are printed behind all tests."""
+    return pytestconfig.stash[FIGURES]
+
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:

@@ -31,14 +31,14 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 class Process:
     """A child process, read line by line. `lines` is all that it said so far."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], stdin: int = subprocess.DEVNULL) -> None:
         self.lines: list[str] = []
         self._unread: queue.Queue[str | None] = queue.Queue()
         self._child = subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,6 +59,13 @@ class Process:
                 if match := re.search(pattern, line):
                     return match
         raise AssertionError(f"did not say {pattern!r}:\n" + "\n".join(self.lines))
+
+    def say(self, line: str) -> None:
+        self._child.stdin.write(line + "\n")
+        self._child.stdin.flush()
+
+    def say_no_more(self) -> None:
+        self._child.stdin.close()
 
     def terminate(self) -> None:
         self._child.send_signal(signal.SIGTERM)
@@ -113,6 +120,24 @@ class Service:
         if self._process is not None:
             self._process.end()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Replicas:
+    """Three replicas over a Postgres of their own."""
+
+    def __init__(self) -> None:
+        command = ["node", "--import", "tsx", str(ROOT / "test/support/rolling-restart-in-child.ts")]
+        self._process = Process(command, dict(os.environ), stdin=subprocess.PIPE)
+        self.addresses = self._process.wait_for_line(r"^replicas (\S+)")[1]
+
+    def restart_each(self) -> None:
+        """One after the other: each serves again before the next is told to stop."""
+        self._process.say("restart")
+        self._process.wait_for_line(r"^restarted$")
+
+    def remove(self) -> None:
+        self._process.say_no_more()
+        assert self._process.wait() == 0, self._process.lines
 
 
 def start_worker(queue_name: str, address: str, *, slots: int = 1, lease_seconds: float = 30) -> Process:

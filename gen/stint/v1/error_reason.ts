@@ -166,6 +166,13 @@ export const ErrorReason = {
    *     {"reason": "UNIMPLEMENTED", "domain": "stint", "metadata": {"what": "job.parent_job_id"}}
    */
   UNIMPLEMENTED: 22,
+  /**
+   * CONNECTION_AGE - The connection that carried this stream has reached its age; connections are renewed so that load spreads over replicas. What
+   * was told before holds. Code UNAVAILABLE, with google.rpc.RetryInfo. Ask again at once: the client's library does so on another connection.
+   *
+   *     {"reason": "CONNECTION_AGE", "domain": "stint", "metadata": {}}
+   */
+  CONNECTION_AGE: 23,
 } as const;
 
 export type ErrorReason = typeof ErrorReason[keyof typeof ErrorReason];
@@ -194,4 +201,5 @@ export namespace ErrorReason {
   export type SHUTTING_DOWN = typeof ErrorReason.SHUTTING_DOWN;
   export type INTERNAL = typeof ErrorReason.INTERNAL;
   export type UNIMPLEMENTED = typeof ErrorReason.UNIMPLEMENTED;
+  export type CONNECTION_AGE = typeof ErrorReason.CONNECTION_AGE;
 }

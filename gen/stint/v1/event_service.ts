@@ -1061,7 +1061,7 @@ export const EventServiceService = {
    * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
    *
    * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitEvent: {
     path: "/stint.v1.EventService/AwaitEvent" as const,
@@ -1124,7 +1124,7 @@ export interface EventServiceServer extends UntypedServiceImplementation {
    * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
    *
    * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitEvent: handleServerStreamingCall<AwaitEventRequest, AwaitEventResponse>;
   /**
@@ -1190,7 +1190,7 @@ export interface EventServiceClient extends Client {
    * To wait for the next one, await again with `after_sequence` set to the sequence of the event: none is missed in between.
    *
    * NOT_FOUND/JOB_NOT_FOUND: also where the job is pruned while it is waited for.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitEvent(request: AwaitEventRequest, options?: Partial<CallOptions>): ClientReadableStream<AwaitEventResponse>;
   awaitEvent(

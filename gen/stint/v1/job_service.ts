@@ -4588,7 +4588,7 @@ export const JobServiceService = {
    * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitTerminal: {
     path: "/stint.v1.JobService/AwaitTerminal" as const,
@@ -4610,7 +4610,8 @@ export const JobServiceService = {
    *
    * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
    * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
-   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   * not, without it.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again those that were not told.
    */
   awaitJobs: {
     path: "/stint.v1.JobService/AwaitJobs" as const,
@@ -4785,7 +4786,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
    * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitTerminal: handleServerStreamingCall<AwaitTerminalRequest, AwaitTerminalResponse>;
   /**
@@ -4798,7 +4799,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
    *
    * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
    * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
-   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   * not, without it.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again those that were not told.
    */
   awaitJobs: handleServerStreamingCall<AwaitJobsRequest, AwaitJobsResponse>;
   /**
@@ -4958,7 +4960,7 @@ export interface JobServiceClient extends Client {
    * and its state every 30 s; last, with `terminal`, the end of the life that was current at the first read, also if a manual retry has begun
    * another one meanwhile; then ends with OK. The client bounds it by its deadline. No wake-up is missed, on any replica.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again.
    */
   awaitTerminal(
     request: AwaitTerminalRequest,
@@ -4979,7 +4981,8 @@ export interface JobServiceClient extends Client {
    *
    * NOT_FOUND/JOB_NOT_FOUND: one of them is unknown or pruned; `job_id` in the metadata names the first of the request, and none is
    * told. Also, at any time, where one is pruned before its end was told; others may have been told by then: await those that were
-   * not, without it. UNAVAILABLE/SHUTTING_DOWN: the replica goes away; await again those that were not told.
+   * not, without it.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; await again those that were not told.
    */
   awaitJobs(request: AwaitJobsRequest, options?: Partial<CallOptions>): ClientReadableStream<AwaitJobsResponse>;
   awaitJobs(

@@ -3632,7 +3632,7 @@ export const QueueServiceService = {
    * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; wait again.
    */
   waitDrained: {
     path: "/stint.v1.QueueService/WaitDrained" as const,
@@ -3658,7 +3658,7 @@ export const QueueServiceService = {
    * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
    * nothing that is old.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; watch again.
    */
   watchQueueStats: {
     path: "/stint.v1.QueueService/WatchQueueStats" as const,
@@ -3826,7 +3826,7 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; wait again.
    */
   waitDrained: handleServerStreamingCall<WaitDrainedRequest, WaitDrainedResponse>;
   /** Tells how a queue is doing. Costs the same however many jobs it has. */
@@ -3835,7 +3835,7 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
    * nothing that is old.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; watch again.
    */
   watchQueueStats: handleServerStreamingCall<WatchQueueStatsRequest, WatchQueueStatsResponse>;
   /**
@@ -3991,7 +3991,7 @@ export interface QueueServiceClient extends Client {
    * OK. Under load it sends at most ten times a second. The client bounds it by its deadline.
    *
    * FAILED_PRECONDITION/INVALID_TRANSITION: the queue does not drain, or an operator resumed it meanwhile.
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; wait again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; wait again.
    */
   waitDrained(request: WaitDrainedRequest, options?: Partial<CallOptions>): ClientReadableStream<WaitDrainedResponse>;
   waitDrained(
@@ -4019,7 +4019,7 @@ export interface QueueServiceClient extends Client {
    * Tells how a queue is doing, at once and again and again until the client ends it. Who reads slowly is told less often, and
    * nothing that is old.
    *
-   * UNAVAILABLE/SHUTTING_DOWN: the replica goes away; watch again.
+   * UNAVAILABLE/SHUTTING_DOWN, UNAVAILABLE/CONNECTION_AGE: the replica or the connection goes away; watch again.
    */
   watchQueueStats(
     request: WatchQueueStatsRequest,

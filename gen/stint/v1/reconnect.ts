@@ -13,7 +13,7 @@ export const ReconnectReason = {
   UNSPECIFIED: 0,
   /** SHUTTING_DOWN - This replica is shutting down. */
   SHUTTING_DOWN: 1,
-  /** CONNECTION_AGE - The connection is about to reach its greatest age; connections are renewed so that load spreads over replicas. */
+  /** CONNECTION_AGE - The connection has reached its age; connections are renewed so that load spreads over replicas. */
   CONNECTION_AGE: 2,
   /**
    * HISTORY_ENDED - The database was restored or failed over, and its history is another one. A cursor of the former one is refused with

@@ -1,6 +1,7 @@
 import { RefusalError } from '../../domain/error.ts';
 import type { JobEvent } from '../../domain/event.ts';
 import type { JobId } from '../../domain/job.ts';
+import { endingOf } from '../ending.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import { firstOf, recheckMs, SIGN_OF_LIFE_MS, untilGrid } from '../wait.ts';
 import type { FirstEvent, FirstEventQuery } from './first-events.ts';
@@ -16,7 +17,7 @@ export interface AwaitEventParts {
   readonly log: EventLog;
   /** Reads for many awaits together. */
   readonly firstEvents: { submit(query: FirstEventQuery): Promise<FirstEvent | null> };
-  /** Aborts when the service drains. */
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -39,7 +40,7 @@ export async function* awaitEvent(parts: AwaitEventParts, query: AwaitEvent, sig
     let recheckAt = -Infinity;
     let isHinted = true;
     while (!signal.aborted) {
-      if (parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+      if (parts.draining.aborted) throw new RefusalError({ kind: endingOf(parts.draining) });
       if (isHinted || performance.now() >= recheckAt) {
         const event = await search.next();
         if (event !== null) {

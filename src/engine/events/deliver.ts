@@ -1,5 +1,6 @@
 import type { JobEvent } from '../../domain/event.ts';
 import type { JobProgress } from '../../domain/progress.ts';
+import { endingOf } from '../ending.ts';
 import type { Delivery } from '../engine.ts';
 import { EpochEnded } from '../ports/event-log.ts';
 
@@ -11,18 +12,22 @@ export interface Message {
   readonly progress?: readonly JobProgress[];
 }
 
-/**
- * Hands messages on, and where the stream ends by our will says so with the cursor to go on from. They end without a
- * word when `signal` aborts, because then nobody listens.
- */
-export async function* deliver(messages: AsyncIterable<Message>, signal: AbortSignal): AsyncGenerator<Delivery> {
+export interface Listening {
+  /** Aborts when the stream is to end in order. */
+  readonly draining: AbortSignal;
+  /** Aborts when nobody listens any more: then nothing is said. */
+  readonly signal: AbortSignal;
+}
+
+/** Hands messages on, and where the stream ends by our will says so with the cursor to go on from. */
+export async function* deliver(messages: AsyncIterable<Message>, { draining, signal }: Listening): AsyncGenerator<Delivery> {
   let cursor = '';
   try {
     for await (const message of messages) {
       cursor = message.cursor;
       yield { ...message, reconnect: null };
     }
-    if (!signal.aborted) yield { events: [], cursor, reconnect: 'shutting_down' };
+    if (!signal.aborted) yield { events: [], cursor, reconnect: endingOf(draining) };
   } catch (error) {
     if (!(error instanceof EpochEnded)) throw error;
     yield { events: [], cursor, reconnect: 'history_ended' };

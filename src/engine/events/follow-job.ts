@@ -31,7 +31,8 @@ export async function* followJob(parts: FollowJobParts, query: Subscribe, jobId:
   try {
     const epoch = await parts.log.epoch();
     const after = await startSequence(parts, query, jobId, epoch);
-    yield* deliver(jobMessages(parts, { query, jobId, epochId: epoch.id, after, watch, progress }, ended.signal), signal);
+    const messages = jobMessages(parts, { query, jobId, epochId: epoch.id, after, watch, progress }, ended.signal);
+    yield* deliver(messages, { draining: parts.draining, signal });
   } finally {
     progress?.close();
     watch.close();

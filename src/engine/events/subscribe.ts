@@ -15,6 +15,7 @@ import type { SharedMessages } from './shared-messages.ts';
 export interface SubscribeParts {
   readonly log: EventLog;
   readonly board: ProgressBoard;
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
 }
 
@@ -28,7 +29,7 @@ export async function* followLog(parts: FollowLogParts, query: Subscribe, signal
   using ended = firstOf([signal, parts.draining]);
   const following = followProgress(parts.board, query);
   try {
-    yield* deliver(logMessages(parts, query, { reader, following }, ended.signal), signal);
+    yield* deliver(logMessages(parts, query, { reader, following }, ended.signal), { draining: parts.draining, signal });
   } finally {
     following?.close();
     reader.close();

@@ -1,6 +1,7 @@
 import { RefusalError } from '../../domain/error.ts';
 import { isTerminal, type Job, type JobId } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { endingOf } from '../ending.ts';
 import { firstOf, recheckMs, SIGN_OF_LIFE_MS, untilGrid } from '../wait.ts';
 import type { AwaitJobs, EndedJobs } from './awaited-jobs.ts';
 import { type AwaitParts, endOf, readJobs } from './await-terminal.ts';
@@ -23,7 +24,7 @@ export async function* awaitJobs(parts: AwaitParts, query: AwaitJobs, signal: Ab
     let toldAt = -Infinity;
     let recheckAt = performance.now() + recheckMs(parts);
     while (!signal.aborted) {
-      if (parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+      if (parts.draining.aborted) throw new RefusalError({ kind: endingOf(parts.draining) });
       for await (const jobs of endsOf(parts, query, lives, hinted)) {
         yield { jobs, remaining: lives.size };
         toldAt = performance.now();

@@ -1,6 +1,7 @@
 import { RefusalError } from '../../domain/error.ts';
 import { isTerminal, type Job, type JobId } from '../../domain/job.ts';
 import type { JobProgress } from '../../domain/progress.ts';
+import { endingOf } from '../ending.ts';
 import type { ProgressBoard } from '../progress/progress-board.ts';
 import { progressUntilChanged } from '../progress/until-changed.ts';
 import type { GroupCommit } from '../group-commit.ts';
@@ -13,7 +14,7 @@ export interface AwaitParts {
   readonly board: ProgressBoard;
   readonly reads: GroupCommit<JobId, Job | null>;
   readonly repository: Pick<Repository, 'endOfLife'>;
-  /** Aborts when the service drains. */
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -44,7 +45,7 @@ export async function* awaitTerminal(parts: AwaitParts, query: AwaitTerminal, si
     let told = 0;
     let awaitedLife: number | null = null;
     while (!signal.aborted) {
-      if (parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+      if (parts.draining.aborted) throw new RefusalError({ kind: endingOf(parts.draining) });
       const job = await readJob(parts, query);
       const first = awaitedLife === null;
       // The life that is current at the first look, unless the caller has seen the end of that one.

@@ -1,4 +1,5 @@
 import { queueKey, type QueueName } from '../../domain/queue.ts';
+import { Signal } from '../ports/signal.ts';
 
 /** Tells that something may have happened to a queue: read it again. Level-triggered: nothing between two waits is missed. */
 export interface QueueWatch {
@@ -12,14 +13,18 @@ export interface QueueWatch {
  * stream's, and those the server bounds.
  */
 export class QueueChanges {
+  /** Fires for a change of whatever queue. */
+  readonly any = new Signal();
   readonly #watches = new Map<string, Set<Mark>>();
 
   fire(queues: readonly QueueName[]): void {
+    if (queues.length > 0) this.any.fire();
     if (this.#watches.size === 0) return;
     for (const queue of queues) markAll(this.#watches.get(queueKey(queue)) ?? []);
   }
 
   fireAll(): void {
+    this.any.fire();
     for (const marks of this.#watches.values()) markAll(marks);
   }
 

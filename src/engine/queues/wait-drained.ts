@@ -1,5 +1,6 @@
 import { RefusalError } from '../../domain/error.ts';
 import { isDrained, type JobCounts, type QueueName, type QueueStatus } from '../../domain/queue.ts';
+import { endingOf } from '../ending.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import type { Repository } from '../ports/repository.ts';
 import type { Signal } from '../ports/signal.ts';
@@ -15,7 +16,7 @@ export interface WaitDrainedParts {
   readonly log: Pick<EventLog, 'keepReading'>;
   /** Fires when a queue has fewer jobs in flight or waiting, or an operator changed one. */
   readonly changes: Signal;
-  /** Aborts when the service drains. */
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
 }
 
@@ -32,7 +33,7 @@ export async function* waitDrained(parts: WaitDrainedParts, name: QueueName, sig
   try {
     let told = '';
     while (!signal.aborted) {
-      if (parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+      if (parts.draining.aborted) throw new RefusalError({ kind: endingOf(parts.draining) });
       using wait = firstOf([ended.signal], RECHECK_MS);
       // Listened for before it is read: what is committed after the read is heard.
       const changed = parts.changes.wait(wait.signal);

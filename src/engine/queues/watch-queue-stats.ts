@@ -1,13 +1,14 @@
 import { RefusalError } from '../../domain/error.ts';
 import type { QueueStats } from '../../domain/queue-stats.ts';
 import type { QueueName } from '../../domain/queue.ts';
+import { endingOf } from '../ending.ts';
 import type { Repository } from '../ports/repository.ts';
 import { aborted, firstOf } from '../wait.ts';
 import { getQueueStats } from './get-queue-stats.ts';
 
 export interface WatchQueueStatsParts {
   readonly repository: Pick<Repository, 'queueStats'>;
-  /** Aborts when the service drains. */
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
 }
 
@@ -24,7 +25,7 @@ export async function* watchQueueStats(
   signal: AbortSignal,
 ): AsyncGenerator<QueueStats> {
   while (!signal.aborted) {
-    if (draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+    if (draining.aborted) throw new RefusalError({ kind: endingOf(draining) });
     using wait = firstOf([signal, draining], intervalMs);
     const stats = await getQueueStats({ repository }, name);
     if (!stats.ok) throw new RefusalError(stats.refusal);

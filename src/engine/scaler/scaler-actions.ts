@@ -5,6 +5,6 @@ import { streamIsActive, type StreamIsActiveParts } from './stream-is-active.ts'
 export function scalerActions(parts: StreamIsActiveParts): Engine['scaler'] {
   return {
     queueLoad: (trigger) => queueLoad(parts, trigger),
-    streamIsActive: (trigger, signal) => streamIsActive(parts, trigger, signal),
+    streamIsActive: (trigger, signal, ending = parts.draining) => streamIsActive({ ...parts, draining: ending }, trigger, signal),
   };
 }

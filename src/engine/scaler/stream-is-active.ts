@@ -15,13 +15,13 @@ export interface StreamIsActiveParts {
   readonly log: Pick<EventLog, 'keepHearing'>;
   /** Fires for a queue when a job of it is READY, waits no more or is over, and when an operator changed it. */
   readonly queueChanges: QueueChanges;
-  /** Aborts when the service drains. */
+  /** Aborts when the stream is to end in order. */
   readonly draining: AbortSignal;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-/** Whether there is work: at once, then each time that changes, until the service drains. The read is the truth, changes only hint. */
+/** Whether there is work: at once, then each time that changes, until it is to end. The read is the truth, changes only hint. */
 export async function* streamIsActive(parts: StreamIsActiveParts, trigger: ScaleTrigger, signal: AbortSignal): AsyncGenerator<boolean> {
   const hearing = parts.log.keepHearing();
   using watch = parts.queueChanges.watch(trigger.queue);

@@ -4,6 +4,7 @@
  */
 import type { JobEvent } from '../../domain/event.ts';
 import type { Micros } from '../../domain/job.ts';
+import type { Ending } from '../ending.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { GroupCommit } from '../group-commit.ts';
@@ -55,6 +56,7 @@ export class Session implements WorkSession {
   readonly #toldMs: number;
   #credits: number;
   #leaseMs: number;
+  #isEnding = false;
 
   constructor(
     parts: SessionParts,
@@ -143,20 +145,22 @@ export class Session implements WorkSession {
   }
 
   finish(): void {
-    this.#stopAssigning();
+    this.#assigned.abort();
     this.#outbox.end();
   }
 
   fail(cause: unknown): void {
-    this.#stopAssigning();
+    this.#assigned.abort();
     this.#outbox.fail(cause);
   }
 
-  /** Answers what is under way, says why, and ends. */
-  async reconnect(): Promise<void> {
-    this.#stopAssigning();
+  /** Answers what is under way, says why, and ends. Once: the first reason is the one that is told. */
+  async reconnect(reason: Ending): Promise<void> {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#assigned.abort();
     await Promise.allSettled(this.#underWay);
-    await this.#outbox.put({ kind: 'reconnect', reason: 'shutting_down' });
+    await this.#outbox.put({ kind: 'reconnect', reason });
     this.#outbox.end();
   }
 
@@ -282,12 +286,8 @@ export class Session implements WorkSession {
     void this.#outbox.put({ kind: 'cancel', leaseToken: held.leaseToken, cancelDeadline });
   }
 
-  #stopAssigning(): void {
-    this.#assigned.abort();
-  }
-
   #leave(): void {
-    this.#stopAssigning();
+    this.#assigned.abort();
     this.#outbox.close();
   }
 

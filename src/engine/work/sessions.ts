@@ -5,6 +5,8 @@ import { RefusalError } from '../../domain/error.ts';
 import type { JobId } from '../../domain/job.ts';
 import type { EventLog } from '../ports/event-log.ts';
 import type { WorkedQueue, WorkStore } from '../ports/work.ts';
+import { endingOf } from '../ending.ts';
+import { aborted, firstOf } from '../wait.ts';
 import type { HeldIndex } from './held-jobs.ts';
 import { Session, type SessionParts } from './session.ts';
 import type { OpenWork, WorkSession } from './work.ts';
@@ -36,22 +38,25 @@ export class Sessions {
     this.#parts = parts;
   }
 
-  /** Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts. */
-  async open(command: OpenWork, gone: AbortSignal): Promise<WorkSession> {
+  /**
+   * Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts; with `ending` its
+   * worker is told to come back.
+   */
+  async open(command: OpenWork, gone: AbortSignal, ending = this.#parts.draining): Promise<WorkSession> {
     const queues = await this.#queuesOf(command);
     if (queues.length === command.queues.length && queues.every(({ isPullOnly }) => isPullOnly)) {
       throw new RefusalError({ kind: 'mode_mismatch', queues: command.queues });
     }
-    if (this.#parts.draining.aborted) throw new RefusalError({ kind: 'shutting_down' });
+    const ended = [ending, this.#parts.draining].find(({ aborted: isAborted }) => isAborted);
+    if (ended !== undefined) throw new RefusalError({ kind: endingOf(ended) });
     if (this.#open.size >= MAX_SESSIONS) {
       throw new RefusalError({ kind: 'overloaded', what: 'sessions', retryAfterMs: RETRY_AFTER_MS });
     }
     const session = new Session(this.#parts, { open: command, queues, index: (holder) => this.#indexOf(holder) });
     this.#reading ??= this.#parts.log.keepReading();
-    this.#open.set(
-      session,
-      session.run(randomUUID(), queues, gone).finally(() => this.#forget(session)),
-    );
+    const over = session.run(randomUUID(), queues, gone).finally(() => this.#forget(session));
+    this.#open.set(session, over);
+    void endWith(ending, session, over);
     return session;
   }
 
@@ -86,7 +91,7 @@ export class Sessions {
 
   /** Ends each with what its worker needs to come back. */
   async drain(): Promise<void> {
-    for (const session of this.#open.keys()) void session.reconnect();
+    for (const session of this.#open.keys()) void session.reconnect('shutting_down');
     await this.idle();
   }
 
@@ -121,4 +126,10 @@ export class Sessions {
     this.#reading?.close();
     this.#reading = null;
   }
+}
+
+async function endWith(ending: AbortSignal, session: Session, over: Promise<void>): Promise<void> {
+  using ended = firstOf([ending]);
+  await Promise.race([aborted(ended.signal), over]);
+  if (ending.aborted) await session.reconnect(endingOf(ending));
 }

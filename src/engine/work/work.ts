@@ -1,6 +1,7 @@
 /** What a worker and the service say to each other in a session. */
 import type { Micros } from '../../domain/job.ts';
 import { DEFAULT_SETTINGS } from '../../domain/queue.ts';
+import type { Ending } from '../ending.ts';
 import type { Beat, Settled, Settlement } from '../workers/words.ts';
 import type { WorkedQueue } from '../ports/work.ts';
 import type { ClaimedJob } from '../ports/repository.ts';
@@ -27,7 +28,7 @@ export type WorkMessage =
   | { readonly kind: 'cancel'; readonly leaseToken: string; readonly cancelDeadline: Micros }
   | { readonly kind: 'lease_lost'; readonly leaseToken: string; readonly reason: LeaseLossReason }
   | { readonly kind: 'drain'; readonly queue: string }
-  | { readonly kind: 'reconnect'; readonly reason: 'shutting_down' };
+  | { readonly kind: 'reconnect'; readonly reason: Ending };
 
 /** What a worker says once its session is open. What cannot be done ends the messages with the cause. */
 export interface WorkSession {

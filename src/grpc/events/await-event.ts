@@ -9,7 +9,7 @@ import { readEventType, wireEvent } from './event.ts';
 export function awaitEvent(engine: Engine): MethodHandler<typeof EventServiceService.awaitEvent> {
   return async function* awaitEvent(request, call) {
     const query = decode((fields) => readAwaitEvent(fields, request));
-    for await (const { event, latestSequence } of engine.events.awaitEvent(query, call.signal)) {
+    for await (const { event, latestSequence } of engine.events.awaitEvent(query, call.signal, call.ending)) {
       yield { event: event === null ? undefined : wireEvent(event), latestSequence: BigInt(latestSequence) };
     }
   };

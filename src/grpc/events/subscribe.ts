@@ -1,9 +1,9 @@
 import type { Delivery, Engine, Scope, Subscribe } from '../../engine/engine.ts';
 import { EventServiceService, type SubscribeRequest, type SubscribeResponse } from '../../../gen/stint/v1/event_service.ts';
-import { ReconnectReason } from '../../../gen/stint/v1/reconnect.ts';
 import { readJobId, readNamespace } from '../decode.ts';
 import { decode, type Fields } from '../fields.ts';
 import { Encoded } from '../encoded.ts';
+import { RECONNECT_REASONS } from '../reconnect.ts';
 import type { MethodHandler } from '../service.ts';
 import { wireProgress } from './progress.ts';
 import { readEventTypes, wireEvent } from './event.ts';
@@ -12,7 +12,7 @@ export function subscribe(engine: Engine): MethodHandler<typeof EventServiceServ
   const encode = encodeOnce();
   return async function* subscribe(request, call) {
     const query = decode((fields) => readSubscribe(fields, request));
-    for await (const delivery of engine.events.subscribe(query, call.signal)) yield encode(delivery);
+    for await (const delivery of engine.events.subscribe(query, call.signal, call.ending)) yield encode(delivery);
   };
 }
 
@@ -74,11 +74,6 @@ function wireDelivery({ events, cursor, progress = [], reconnect }: Delivery): S
     events: events.map(wireEvent),
     cursor,
     progress: progress.map(wireProgress),
-    reconnect: reconnect === null ? undefined : { reason: REASONS[reconnect] },
+    reconnect: reconnect === null ? undefined : { reason: RECONNECT_REASONS[reconnect] },
   };
 }
-
-const REASONS = {
-  shutting_down: ReconnectReason.SHUTTING_DOWN,
-  history_ended: ReconnectReason.HISTORY_ENDED,
-} as const satisfies Record<NonNullable<Delivery['reconnect']>, ReconnectReason>;

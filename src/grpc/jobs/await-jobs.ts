@@ -11,7 +11,7 @@ import type { MethodHandler } from '../service.ts';
 export function awaitJobs(engine: Engine): MethodHandler<typeof JobServiceService.awaitJobs> {
   return async function* awaitJobs(request, call) {
     const query = decode((fields) => readAwaitJobs(fields, request));
-    for await (const { jobs, remaining } of engine.jobs.awaitJobs(query, call.signal)) {
+    for await (const { jobs, remaining } of engine.jobs.awaitJobs(query, call.signal, call.ending)) {
       if (jobs.length === 0) yield { jobs: [], remaining };
       let left = jobs.map(wireJob);
       while (left.length > 0) {

@@ -10,7 +10,7 @@ import type { MethodHandler } from '../service.ts';
 export function awaitTerminal(engine: Engine): MethodHandler<typeof JobServiceService.awaitTerminal> {
   return async function* awaitTerminal(request, call) {
     const query = decode((fields) => readAwaitTerminal(fields, request));
-    for await (const { job, terminal, progress } of engine.jobs.awaitTerminal(query, call.signal)) {
+    for await (const { job, terminal, progress } of engine.jobs.awaitTerminal(query, call.signal, call.ending)) {
       yield { job: wireJob(job), terminal, progress: progress === null ? undefined : wireProgress(progress) };
     }
   };

@@ -8,7 +8,7 @@ import { wireCounts, wireStatus } from './queue.ts';
 export function waitDrained(engine: Engine): MethodHandler<typeof QueueServiceService.waitDrained> {
   return async function* waitDrained({ namespace, queue }, call) {
     const name = decode((fields) => ({ namespace: readNamespace(fields, namespace), name: fields.name('queue', queue) }));
-    for await (const { drained, counts, status } of engine.queues.waitDrained(name, call.signal)) {
+    for await (const { drained, counts, status } of engine.queues.waitDrained(name, call.signal, call.ending)) {
       yield { drained, jobs: wireCounts(counts), status: wireStatus(status) };
     }
   };

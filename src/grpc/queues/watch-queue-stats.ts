@@ -12,7 +12,7 @@ const DEFAULT_INTERVAL_MS = 1_000;
 export function watchQueueStats(engine: Engine): MethodHandler<typeof QueueServiceService.watchQueueStats> {
   return async function* watchQueueStats(request, call) {
     const query = decode((fields) => readWatch(fields, request));
-    for await (const stats of engine.queues.watchQueueStats(query, call.signal)) yield { stats: wireStats(stats) };
+    for await (const stats of engine.queues.watchQueueStats(query, call.signal, call.ending)) yield { stats: wireStats(stats) };
   };
 }
 

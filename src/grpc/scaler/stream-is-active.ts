@@ -7,6 +7,6 @@ import { readTrigger } from './scaled-object.ts';
 export function streamIsActive(engine: Engine): MethodHandler<typeof ExternalScalerService.streamIsActive> {
   return async function* streamIsActive(request, call) {
     const trigger = decode((fields) => readTrigger(fields, request));
-    for await (const result of engine.scaler.streamIsActive(trigger, call.signal)) yield { result };
+    for await (const result of engine.scaler.streamIsActive(trigger, call.signal, call.ending)) yield { result };
   };
 }

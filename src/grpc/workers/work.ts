@@ -1,15 +1,17 @@
 import { parseLeaseToken } from '../../domain/lease.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { RefusalError } from '../../domain/error.ts';
+import { endingOf } from '../../engine/ending.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { aborted, firstOf } from '../../engine/wait.ts';
 import type { Beat } from '../../engine/workers/words.ts';
 import type { OpenWork, WorkMessage, WorkSession } from '../../engine/work/work.ts';
 import { LeaseLostReason } from '../../../gen/stint/v1/lease.ts';
-import { ReconnectReason } from '../../../gen/stint/v1/reconnect.ts';
 import type { WorkerServiceService, WorkHeartbeat, WorkOpen, WorkRequest, WorkResponse } from '../../../gen/stint/v1/worker_service.ts';
 import { readKey, readNamespace } from '../decode.ts';
 import { duration, timestamp } from '../encode.ts';
 import { decode, type Fields } from '../fields.ts';
+import { RECONNECT_REASONS } from '../reconnect.ts';
 import type { MethodHandler } from '../service.ts';
 import { LEASE_MS, readTypes } from './claim.ts';
 import { wireClaimedJob } from './claimed-job.ts';
@@ -19,6 +21,9 @@ import { readSettlements, wireResults } from './settle.ts';
 /** Requests of one stream that are answered at once; the next is not read before. */
 const MAX_UNDER_WAY = 16;
 
+/** For a worker that is told to come back to end its side. */
+const FAREWELL_MS = 2_000;
+
 const CREDITS = { min: 0, max: LIMITS.claimJobs };
 const QUEUES = { min: 1, max: LIMITS.workQueues };
 const BEATS = { min: 0, max: LIMITS.claimJobs };
@@ -26,14 +31,40 @@ const BEATS = { min: 0, max: LIMITS.claimJobs };
 export function work(engine: Engine): MethodHandler<typeof WorkerServiceService.work> {
   return async function* work(requests, call) {
     const heard = requests[Symbol.asyncIterator]();
-    const first = await heard.next();
+    const first = await opening(heard, call.ending);
     // Whoever opens nothing wants nothing.
     if (first.done === true) return;
     const open = decode((fields) => readFirst(fields, first.value));
-    const session = await engine.workers.work(open, call.signal);
-    void listen(session, heard);
-    for await (const message of session.messages) yield wireMessage(message);
+    const session = await engine.workers.work(open, call.signal, call.ending);
+    const listening = listen(session, heard);
+    let last: WorkMessage['kind'] | null = null;
+    for await (const message of session.messages) {
+      last = message.kind;
+      yield wireMessage(message);
+    }
+    if (last === 'reconnect') await silence(listening, heard, call.signal);
   };
+}
+
+/**
+ * Until a worker that was told to come back has ended its side, or for a moment. What it says meanwhile has crossed the word, and is left
+ * unanswered. Some libraries, Python's grpc.aio among them, tell their caller of a defect where a stream ends under their writing.
+ */
+async function silence(listening: Promise<void>, heard: AsyncIterator<WorkRequest>, signal: AbortSignal): Promise<void> {
+  const silent = listening.then(async () => {
+    while ((await heard.next()).done !== true);
+  });
+  using limit = firstOf([signal], FAREWELL_MS);
+  await Promise.race([silent, aborted(limit.signal)]);
+}
+
+/** Who has not opened yet is not waited for when the stream is to end. */
+async function opening(heard: AsyncIterator<WorkRequest>, ending: AbortSignal | undefined): Promise<IteratorResult<WorkRequest, unknown>> {
+  if (ending === undefined) return await heard.next();
+  using ended = firstOf([ending]);
+  const first = await Promise.race([heard.next(), aborted(ended.signal)]);
+  if (first === undefined) throw new RefusalError({ kind: endingOf(ending) });
+  return first;
 }
 
 /** Does what the worker says until it says no more. What cannot be done ends the session with the reason. */
@@ -138,6 +169,6 @@ function wireResponse(message: WorkMessage): WorkResponse['response'] {
     case 'drain':
       return { $case: 'drain', drain: { queue: message.queue } };
     case 'reconnect':
-      return { $case: 'reconnect', reconnect: { reason: ReconnectReason.SHUTTING_DOWN } };
+      return { $case: 'reconnect', reconnect: { reason: RECONNECT_REASONS[message.reason] } };
   }
 }

@@ -190,7 +190,7 @@ describe('a session of a service that stops', () => {
     const scene = await SessionScene.holding(held, { credits: 5 });
     const claim = await scene.parts.claims.next();
     void scene.session.settle('under way', held.map(ackOf));
-    void scene.session.reconnect();
+    void scene.session.reconnect('shutting_down');
     expect(claim.asked.signal.aborted).toBe(true);
     claim.answer({ jobs: [], decision: 'EMPTY' });
     await settled();
