@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
 import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-observer.ts';
-import type { JobObserver } from './engine/ports/job-observer.ts';
+import type { WorkerObserver } from './engine/ports/worker-observer.ts';
 import { observedWorkers } from './engine/observed-workers.ts';
 import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
 import { EventHub } from './feed/event-hub.ts';
@@ -38,7 +38,7 @@ export interface Observers {
   readonly calls: readonly RpcObserver[];
   readonly commits: readonly CommitObserver[];
   readonly statements: readonly StatementObserver[];
-  readonly jobs?: JobObserver;
+  readonly workers?: WorkerObserver;
 }
 
 const NOBODY: Observers = { calls: [], commits: [], statements: [] };
@@ -58,7 +58,7 @@ export interface AppOptions {
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY } = options;
-  const { calls, commits, statements, jobs } = observers;
+  const { calls, commits, statements, workers } = observers;
   const { journalRetentionDays } = config;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
@@ -91,7 +91,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const server = new GrpcServer(health, config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
-    engine: jobs === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, jobs) },
+    engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
     carriers: server.carriers,

@@ -6,7 +6,7 @@ import { type AdminServer, startAdminServer } from './ops/admin-server.ts';
 import { createLogger, type Logger } from './ops/logging.ts';
 import { probePostgres } from './ops/postgres-probe.ts';
 import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
-import { callTracing, commitTracing, jobTracing } from './ops/tracing.ts';
+import { callTracing, commitTracing, workerTracing } from './ops/tracing.ts';
 import { readVersion } from './ops/version.ts';
 
 /** Draining and a database's checkpoint take seconds; past this time a supervisor loses patience with us anyway. */
@@ -33,7 +33,7 @@ interface AppCode {
   readonly startApp: typeof startApp;
 }
 
-const TRACING = { calls: [callTracing], commits: [commitTracing], statements: [], jobs: jobTracing } as const;
+const TRACING = { calls: [callTracing], commits: [commitTracing], statements: [], workers: workerTracing } as const;
 
 /** A failure to start that one line tells completely. */
 class Refusal extends Error {}

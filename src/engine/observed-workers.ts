@@ -1,12 +1,12 @@
 import type { Job } from '../domain/job.ts';
 import type { Result } from '../domain/error.ts';
 import type { Engine } from './engine.ts';
-import type { JobObserver } from './ports/job-observer.ts';
+import type { WorkerObserver } from './ports/worker-observer.ts';
 import type { WorkMessage, WorkSession } from './work/work.ts';
 import type { Settled } from './workers/words.ts';
 
 /** The same, with one who watches what workers get and bring back. */
-export function observedWorkers(workers: Engine['workers'], observer: JobObserver): Engine['workers'] {
+export function observedWorkers(workers: Engine['workers'], observer: WorkerObserver): Engine['workers'] {
   const settling =
     <Command, Value extends { readonly job: Job | null }>(settle: (command: Command) => Promise<Result<Value>>) =>
     async (command: Command): Promise<Result<Value>> => {
@@ -38,7 +38,7 @@ function jobsOf(results: readonly Settled[]): readonly Job[] {
   return results.flatMap((one) => (one.kind !== 'refused' && one.job !== null ? [one.job] : []));
 }
 
-function observedSession(session: WorkSession, observer: JobObserver): WorkSession {
+function observedSession(session: WorkSession, observer: WorkerObserver): WorkSession {
   return {
     messages: observedMessages(session.messages, observer),
     get isOver() {
@@ -52,7 +52,7 @@ function observedSession(session: WorkSession, observer: JobObserver): WorkSessi
   };
 }
 
-async function* observedMessages(messages: AsyncIterable<WorkMessage>, observer: JobObserver): AsyncGenerator<WorkMessage> {
+async function* observedMessages(messages: AsyncIterable<WorkMessage>, observer: WorkerObserver): AsyncGenerator<WorkMessage> {
   for await (const message of messages) {
     if (message.kind === 'assigned') observer.onAssigned(message.jobs.map(({ job }) => job));
     if (message.kind === 'settled') observer.onSettled(jobsOf(message.results));

@@ -1,7 +1,7 @@
 /** Spans of calls, of what is committed together, and of jobs on their way to workers and back. Nothing of what a job carries is told. */
 import { type Attributes, context, type Link, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { CommitObserver, Flush, FlushObservation } from '../engine/ports/commit-observer.ts';
-import type { JobObserver, ObservedJob } from '../engine/ports/job-observer.ts';
+import type { ObservedJob, WorkerObserver } from '../engine/ports/worker-observer.ts';
 import type { ObservedRpc, RpcEnd, RpcObservation, RpcObserver } from './rpc-observer.ts';
 import { headerOf, readTraceHeaders, remoteSpan } from './trace-context.ts';
 
@@ -100,7 +100,7 @@ function kindOf(error: unknown): string {
   return 'kind' in error && typeof error.kind === 'string' ? error.kind : error.name;
 }
 
-export const jobTracing: JobObserver = {
+export const workerTracing: WorkerObserver = {
   onAssigned: (jobs) => tellJobs('assign', 'receive', jobs),
   onSettled: (jobs) => tellJobs('settle', 'settle', jobs),
 };

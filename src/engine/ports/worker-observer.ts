@@ -6,7 +6,7 @@ export interface ObservedJob {
 }
 
 /** Who watches jobs go to workers and come back: tracing. Each is told in the context of the worker's call. */
-export interface JobObserver {
+export interface WorkerObserver {
   /** A worker gets them; none where a poll brought nothing. */
   onAssigned(jobs: readonly ObservedJob[]): void;
   /** Their holder ended tries of them, or gave them back; none where it held none. */
