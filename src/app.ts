@@ -2,11 +2,16 @@
 import type { Config } from './config.ts';
 import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
+import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-observer.ts';
+import type { WorkerObserver } from './engine/ports/worker-observer.ts';
+import { observedWorkers } from './engine/observed-workers.ts';
+import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { addServices, SERVICE_NAMES } from './grpc/services.ts';
 import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
+import { everyRpcObserver, type RpcObserver } from './ops/rpc-observer.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
 import type { Release } from './repository/schema-version.ts';
@@ -29,6 +34,16 @@ export interface App {
   stop(): Promise<void>;
 }
 
+/** Who watches the service; where none of a kind does, nothing of that kind is measured. */
+export interface Observers {
+  readonly calls: readonly RpcObserver[];
+  readonly commits: readonly CommitObserver[];
+  readonly statements: readonly StatementObserver[];
+  readonly workers?: WorkerObserver;
+}
+
+const NOBODY: Observers = { calls: [], commits: [], statements: [] };
+
 export interface AppOptions {
   readonly config: Pick<Config, 'listen'> &
     Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl' | 'connectionLife'>>;
@@ -42,15 +57,19 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** The bench compares engines; production has the one. */
   readonly engineOf?: (parts: EngineParts) => RunningEngine;
+  /** Default: nobody. */
+  readonly observers?: Observers;
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine } = options;
+  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY } = options;
+  const { calls, commits, statements, workers } = observers;
   let isFit = true;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
     ...storeSettings(options),
+    statementObserver: statements.length === 0 ? undefined : everyStatementObserver(statements),
     onUnfit: (refusal) => {
       isFit = false;
       options.onUnfit?.(refusal);
@@ -76,12 +95,13 @@ export async function startApp(options: AppOptions): Promise<App> {
   const engine = engineOf({
     ...{ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy },
     tellProgress: (told) => store.doorbell.tell(told),
+    commitObserver: commits.length === 0 ? undefined : everyCommitObserver(commits),
   });
   const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health, config.connectionLife);
+  const server = new GrpcServer(health, config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
-    engine,
+    engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
     carriers: server.carriers,

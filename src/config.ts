@@ -19,6 +19,8 @@ export interface Config {
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
   readonly connectionLife: ConnectionLife;
+  /** Null: nothing is traced. Where spans go, which of them, and under what name, the SDK reads for itself. */
+  readonly tracing: { readonly protocol: TracingProtocol } | null;
 }
 
 /** How clients' connections are renewed. */
@@ -38,6 +40,9 @@ export interface Address {
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+const tracingProtocols = ['http/protobuf', 'grpc'] as const;
+export type TracingProtocol = (typeof tracingProtocols)[number];
 
 export type ConfigReading =
   | { readonly kind: 'config'; readonly config: Config }
@@ -91,6 +96,9 @@ function mustBeWhole(unit: string, { min, max }: Range): string {
 
 const yesOrNo = z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true');
 
+/** Set for all that runs beside us, it may say what is nothing to us: judged where tracing is on. */
+const openTelemetry = z.string().nullable().default(null);
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
@@ -104,7 +112,17 @@ const settings = z.object({
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
   STINT_CONNECTION_AGE_SECONDS: connectionAgeSeconds.default(CONNECTION_AGE_SECONDS.default),
   STINT_CONNECTION_GRACE_SECONDS: connectionGraceSeconds.default(CONNECTION_GRACE_SECONDS.default),
+  OTEL_SDK_DISABLED: openTelemetry,
+  OTEL_TRACES_EXPORTER: openTelemetry,
+  OTEL_EXPORTER_OTLP_ENDPOINT: openTelemetry,
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: openTelemetry,
+  OTEL_EXPORTER_OTLP_PROTOCOL: openTelemetry,
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: openTelemetry,
+  OTEL_TRACES_SAMPLER: openTelemetry,
+  OTEL_TRACES_SAMPLER_ARG: openTelemetry,
 });
+
+type Settings = z.infer<typeof settings>;
 
 const knownNames = Object.keys(settings.shape);
 
@@ -117,7 +135,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const problems = Object.keys(given).filter(isUnknown).map(unknownName);
   const parsed = settings.safeParse(given);
   if (!parsed.success) problems.push(...parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
-  if (!parsed.success || problems.length > 0) return { kind: 'refused', problems };
+  if (!parsed.success) return { kind: 'refused', problems };
+  const tracing = readTracing(parsed.data, problems);
+  if (problems.length > 0) return { kind: 'refused', problems };
   const config: Config = {
     listen: parsed.data.STINT_LISTEN,
     adminListen: parsed.data.STINT_ADMIN_LISTEN,
@@ -128,6 +148,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
+    tracing,
     connectionLife: readConnectionLife(parsed.data),
   };
   problems.push(...contradictions(config));
@@ -177,6 +198,31 @@ loopback.addAddress('::1', 'ipv6');
 /** Of names only the one that is loopback everywhere: what another one resolves to is not ours to know. */
 function isLoopback(host: string): boolean {
   return isIP(host) === 0 ? host.toLowerCase() === 'localhost' : loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4');
+}
+
+const samplers = ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'];
+
+/** On where an exporter is named, or a place to export to; what the SDK would pass over in silence, or fall back from, is a problem. */
+function readTracing(given: Settings, problems: string[]): Config['tracing'] {
+  const endpoints = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'] as const;
+  const exporter = given.OTEL_TRACES_EXPORTER ?? (endpoints.some((name) => given[name] !== null) ? 'otlp' : 'none');
+  if (given.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || exporter === 'none') return null;
+  if (exporter !== 'otlp') problems.push('OTEL_TRACES_EXPORTER must be otlp or none');
+  for (const name of endpoints) {
+    if (given[name] !== null && !isWebUrl(given[name])) problems.push(`${name} must be a URL such as http://collector:4318`);
+  }
+  const named = given.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL === null ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL';
+  const protocol = tracingProtocols.find((one) => one === (given[named] ?? 'http/protobuf'));
+  if (protocol === undefined) problems.push(`${named} must be one of ${tracingProtocols.join(', ')}`);
+  const sampler = given.OTEL_TRACES_SAMPLER ?? 'parentbased_always_on';
+  if (!samplers.includes(sampler)) problems.push(`OTEL_TRACES_SAMPLER must be one of ${samplers.join(', ')}`);
+  const ratio = Number(given.OTEL_TRACES_SAMPLER_ARG ?? '1');
+  if (sampler.endsWith('ratio') && !(ratio >= 0 && ratio <= 1)) problems.push('OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1');
+  return protocol === undefined ? null : { protocol };
+}
+
+function isWebUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 function isUnknown(name: string): boolean {

@@ -6,6 +6,7 @@ import { type AdminServer, startAdminServer } from './ops/admin-server.ts';
 import { createLogger, type Logger } from './ops/logging.ts';
 import { probePostgres } from './ops/postgres-probe.ts';
 import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
+import { callTracing, commitTracing, workerTracing } from './ops/tracing.ts';
 import { readVersion } from './ops/version.ts';
 import type { MigrationPlan } from './repository/migrate.ts';
 
@@ -36,6 +37,8 @@ interface Process {
 interface AppCode {
   readonly startApp: typeof startApp;
 }
+
+const TRACING = { calls: [callTracing], commits: [commitTracing], statements: [], workers: workerTracing } as const;
 
 /** A failure to start that one line tells completely. */
 class Refusal extends Error {}
@@ -124,6 +127,7 @@ async function run(service: Process): Promise<number> {
 async function start(service: Process): Promise<string | null> {
   const { config, parts, end } = service;
   let app: App | null = null;
+  await startTracing(service);
   const admin = await startAdmin(config, () => !end.isRequested() && app?.ready() === true);
   parts.push({ name: 'admin server', stop: async () => await admin.stop() });
   // grpc-js would print its own line beside each refusal of ours; it looks here when it is read.
@@ -143,11 +147,25 @@ async function start(service: Process): Promise<string | null> {
   return `stint ${readVersion()} serves gRPC on ${started.grpcAddress} (admin ${formatAddress({ host: address, port })}, ${store})`;
 }
 
+/** Before all that is traced, so that it is stopped behind it. */
+async function startTracing({ config, logger, parts }: Process): Promise<void> {
+  if (config.tracing === null) return;
+  const sdk = await import('./ops/tracing-sdk.ts');
+  const onFailure = (told: string) => logger.warn({ part: 'tracing', told }, 'tracing has failed, and goes on');
+  try {
+    const tracing = await sdk.startTracing({ ...config.tracing, version: readVersion(), onFailure });
+    parts.push({ name: 'tracing', stop: async () => await tracing.stop() });
+  } catch (error) {
+    throw error instanceof sdk.TracingNotInstalled ? new Refusal(error.message, { cause: error }) : error;
+  }
+}
+
 async function startService({ config, logger, end }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
   try {
     if (config.databaseUrl !== null) await probePostgres(config.databaseUrl);
     const onUnfit = (unfit: Error) => end.request(1, storeWords(unfit, config) ?? unfit.message);
-    return await startApp({ config, databaseUrl, logger, onUnfit });
+    const observers = config.tracing === null ? {} : { observers: TRACING };
+    return await startApp({ config, databaseUrl, logger, onUnfit, ...observers });
   } catch (error) {
     const words = isListenError(error) ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
     throw words === null ? error : new Refusal(words, { cause: error });

@@ -25,6 +25,7 @@ describe('the configuration', () => {
       logLevel: 'info',
       journalRetentionDays: 7,
       connectionLife: { ageMs: 600_000, graceMs: 60_000 },
+      tracing: null,
     });
   });
 
@@ -54,7 +55,42 @@ describe('the configuration', () => {
       logLevel: 'debug',
       journalRetentionDays: 30,
       connectionLife: { ageMs: 90_000, graceMs: 5_000 },
+      tracing: null,
     });
+  });
+
+  it.each<[Record<string, string>, Config['tracing']]>([
+    [{ OTEL_TRACES_EXPORTER: 'otlp' }, { protocol: 'http/protobuf' }],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }, { protocol: 'http/protobuf' }],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector/v1/traces' }, { protocol: 'http/protobuf' }],
+    [{ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, { protocol: 'grpc' }],
+    [
+      { OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'grpc' },
+      { protocol: 'grpc' },
+    ],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_TRACES_EXPORTER: 'none' }, null],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_SDK_DISABLED: 'TRUE' }, null],
+    // Nothing of it is used.
+    [{ OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_TRACES_SAMPLER: 'jaeger_remote', OTEL_METRICS_EXPORTER: 'x' }, null],
+  ])('of %j traces by %j', (environment, tracing) => {
+    expect(read(environment).tracing).toEqual(tracing);
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ OTEL_TRACES_EXPORTER: 'zipkin' }, 'OTEL_TRACES_EXPORTER must be otlp or none'],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' }, 'OTEL_EXPORTER_OTLP_ENDPOINT must be a URL such as http://collector:4318'],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'x' }, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT must be a URL such as http://collector:4318'],
+    [{ OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }, 'OTEL_EXPORTER_OTLP_PROTOCOL must be one of http/protobuf, grpc'],
+    [{ OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'udp' }, 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL must be one of http/protobuf, grpc'],
+    [{ OTEL_TRACES_SAMPLER: 'sometimes' }, 'OTEL_TRACES_SAMPLER must be one of always_on'],
+    [{ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '1.5' }, 'OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1'],
+    [
+      { OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: 'x' },
+      'OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1',
+    ],
+  ])('refuses %j', (environment, problem) => {
+    const told = problems({ OTEL_TRACES_EXPORTER: 'otlp', ...environment });
+    expect(told).toEqual([expect.stringContaining(problem)]);
   });
 
   it('lets connections grow as old as they like at an age of 0, whatever the grace', () => {

@@ -8,8 +8,8 @@ const root = join(import.meta.dirname, '..');
 const ours = (name) => join(root, 'node_modules/.bin', name);
 const tool = (name) => join(root, 'tools/node_modules/.bin', name);
 
-// Vendored Google files keep the form they were published in.
-const vendoredProto = ['--exclude-path', 'proto/google'];
+// Vendored files keep the form they were published in.
+const vendoredProto = ['--exclude-path', 'proto/google', '--exclude-path', 'proto/externalscaler'];
 
 // Longest first, so that the short ones fill the gaps.
 const steps = [

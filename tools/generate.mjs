@@ -51,8 +51,8 @@ if (mode !== undefined && mode !== '--check') {
 // A folder of its own: nobody who reads gen/ meanwhile finds it half written.
 const folder = mkdtempSync(join(tmpdir(), 'stint-gen-'));
 try {
-  // Vendored Google files keep the form they were published in.
-  if (mode === undefined) buf('format', '--write', '--exclude-path', 'proto/google');
+  // Vendored files keep the form they were published in.
+  if (mode === undefined) buf('format', '--write', '--exclude-path', 'proto/google', '--exclude-path', 'proto/externalscaler');
   generateInto(folder);
   if (mode === '--check') check(join(folder, 'gen'));
   else replace(join(folder, 'gen'));

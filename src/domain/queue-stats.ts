@@ -25,6 +25,8 @@ export interface QueueStats extends QueueName {
   readonly observedAt: Micros;
   readonly status: QueueStatus;
   readonly jobs: JobCounts & { readonly blocked: number };
+  /** READY jobs that claims could take: none where an operator stopped them, and no more than `max_in_flight` leaves room for. */
+  readonly claimable: number;
   /** Null: nothing can be claimed. */
   readonly oldestReadyMs: number | null;
   /** A second, over the last minute. */
@@ -34,6 +36,23 @@ export interface QueueStats extends QueueName {
   readonly deadLetters: number;
   /** Null: nobody holds a snapshot. */
   readonly oldestSnapshotMs: number | null;
+}
+
+/** READY jobs that are looked at for whether they can be claimed; where there are more, all that are READY are taken for such. */
+export const CLAIMABLE_LOOKED_AT = 1_000;
+
+/** What is known of a queue by which its claimable jobs are told. */
+export interface Claimables extends Pick<QueueStats, 'jobs' | 'limiter'> {
+  /** Of those looked at. */
+  readonly seen: number;
+  readonly maxInFlight: number | null;
+}
+
+/** READY jobs with external owners are never claimed: they are among `jobs`, but not seen. */
+export function claimableOf({ jobs, limiter, seen, maxInFlight }: Claimables): number {
+  if (limiter === 'STATUS') return 0;
+  const ready = seen < CLAIMABLE_LOOKED_AT ? seen : jobs.ready;
+  return maxInFlight === null ? ready : Math.max(0, Math.min(ready, maxInFlight - jobs.leased - jobs.running));
 }
 
 const SECOND: Micros = 1_000_000;

@@ -139,6 +139,7 @@ function createOperations(repository: Repository, telling: Telling, tellingOfPag
       name: 'configure',
       maxItems: 1,
       commit: (works) => Promise.all(works.map((work) => work())),
+      observer: shape.observer,
     }),
   };
 }

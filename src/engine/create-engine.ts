@@ -23,10 +23,10 @@ import { JobIdMint } from './jobs/mint-job-id.ts';
 import type { JobProgress } from '../domain/progress.ts';
 import { ProgressBoard } from './progress/progress-board.ts';
 import { ProgressReport } from './progress/progress-report.ts';
+import type { CommitObserver } from './ports/commit-observer.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
-import { Signal } from './ports/signal.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import { applyAction, putQueue } from './queues/configure.ts';
 import { getQueueStats } from './queues/get-queue-stats.ts';
@@ -34,10 +34,12 @@ import { getQueue, peekQueue } from './queues/get-queue.ts';
 import { getSignature } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
 import { prune } from './queues/prune.ts';
+import { QueueChanges } from './queues/queue-changes.ts';
 import { replayDeadLetters } from './queues/replay-dead-letters.ts';
 import { verifyReplay } from './queues/verify-replay.ts';
 import { waitDrained } from './queues/wait-drained.ts';
 import { watchQueueStats } from './queues/watch-queue-stats.ts';
+import { scalerActions } from './scaler/scaler-actions.ts';
 import { expectCrowd } from './wait.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
 import { throughGates } from './workers/contended-claim.ts';
@@ -60,6 +62,8 @@ export interface EngineParts {
   readonly tellProgress?: (told: readonly JobProgress[]) => Promise<void>;
   /** Default: each operation gathers as far as suits it. */
   readonly commitShape?: CommitShape;
+  /** Who watches the commits. Default: nobody. */
+  readonly commitObserver?: CommitObserver | undefined;
 }
 
 export interface RunningEngine extends Engine {
@@ -91,20 +95,20 @@ interface Core {
   readonly board: ProgressBoard;
   readonly report: ProgressReport;
   /** Queues have changed, or what waits in them. */
-  readonly changes: Signal;
+  readonly changes: QueueChanges;
   readonly draining: AbortController;
 }
 
 export function createEngine(given: EngineParts): RunningEngine {
-  const parts = { ...given, repository: gated(given.repository) };
-  const core = createCore(parts);
+  const core = createCore({ ...given, repository: gated(given.repository) });
   expectCrowd(core.draining.signal);
-  const { commits, desk, sessions, upkeep, draining } = core;
+  const { parts, commits, desk, sessions, upkeep, draining } = core;
   return {
     jobs: jobActions(core),
     workers: workerActions(core),
     events: eventActions(core),
     queues: queueActions(core),
+    scaler: scalerActions({ ...parts, queueChanges: core.changes, draining: draining.signal }),
     databaseTime: () => parts.repository.databaseTime(),
     start: async () => {
       core.mint.setDatabaseTime(await parts.repository.databaseTime());
@@ -142,7 +146,7 @@ export function createEngine(given: EngineParts): RunningEngine {
 function onQueues({ desk, sessions, changes }: Core): void {
   desk.wakeAll();
   sessions.onQueues();
-  changes.fire();
+  changes.fireAll();
 }
 
 function createCore(parts: EngineParts): Core {
@@ -154,22 +158,24 @@ function createCore(parts: EngineParts): Core {
     aftermath.ofRound(round);
   };
   const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
-  const changes = new Signal();
+  const changes = new QueueChanges();
   const aftermath = new Aftermath({
-    log,
-    mint,
+    ...{ log, mint },
     wake: (queues) => {
       desk.wake(queues);
-      if (queues.length > 0) changes.fire();
+      changes.fire(queues);
     },
     freed: (queues) => {
       desk.freed(queues);
-      if (queues.length > 0) changes.fire();
+      changes.fire(queues);
     },
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
   });
-  const commits = createCommits({ repository, aftermath, offer: (name, look) => desk.offer(name, look), shape: parts.commitShape });
+  const commits = createCommits({
+    ...{ repository, aftermath, offer: (name, look) => desk.offer(name, look) },
+    shape: { ...parts.commitShape, observer: parts.commitObserver },
+  });
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, suspends: commits.suspends, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));
@@ -270,7 +276,7 @@ function eventActions({ parts: { repository, log, random }, board, commits, drai
 function queueActions(core: Core): Engine['queues'] {
   const { parts, directory, commits, upkeep, changes, draining } = core;
   const { repository, log } = parts;
-  const waiting = { repository, log, changes, draining: draining.signal };
+  const waiting = { repository, log, changes: changes.any, draining: draining.signal };
   const configuring = { lane: commits.operations.configurations, repository, onChanged: () => onQueues(core) };
   return {
     putQueue: (item) => putQueue(configuring, item),

@@ -9,6 +9,7 @@ import type { Job, JobId, JobSpec, Micros } from '../domain/job.ts';
 import type { LeaseToken } from '../domain/lease.ts';
 import type { JobProgress } from '../domain/progress.ts';
 import type { QueueStats } from '../domain/queue-stats.ts';
+import type { Load, ScaleTrigger } from '../domain/scaling.ts';
 import type { ClaimChannel, ConfiguredQueue, QueueName } from '../domain/queue.ts';
 import type { Ending } from './ending.ts';
 import type { AppendEvent } from './events/append-event.ts';
@@ -234,6 +235,11 @@ export interface Engine {
     getSignature(query: { readonly namespace: string; readonly queue: string }): Promise<Result<Signature>>;
     prune(item: PruneItem): Promise<Result<Pruned>>;
     runUpkeep(): Promise<UpkeepCounts>;
+  };
+  readonly scaler: {
+    queueLoad(trigger: ScaleTrigger): Promise<Load>;
+    /** Whether there is work: at once, then each time that changes. It ends without a reason, for its reader knows none. */
+    streamIsActive(trigger: ScaleTrigger, signal: AbortSignal, ending?: AbortSignal): AsyncIterable<boolean>;
   };
   databaseTime(): Promise<Micros>;
   /** Answers parked polls, ends streams with their cursor, finishes commits. Everything asked later is answered or refused at once. */

@@ -4,6 +4,7 @@
  */
 import { RefusalError } from '../domain/error.ts';
 import { Fifo } from './fifo.ts';
+import type { CommitObserver, Flush } from './ports/commit-observer.ts';
 import { StoreError } from './ports/store-error.ts';
 import { turnEnd } from './wait.ts';
 
@@ -32,6 +33,8 @@ export interface CommitShape {
   readonly maxItems?: number;
   /** Commits in flight at once. Default 1: what arrives meanwhile is one commit. */
   readonly lanes?: number;
+  /** Who watches the commits. Default: nobody, and nothing is measured. */
+  readonly observer?: CommitObserver | undefined;
 }
 
 export interface GroupCommitOptions<Item, Outcome> extends CommitShape {
@@ -50,6 +53,10 @@ export interface GroupCommitOptions<Item, Outcome> extends CommitShape {
 interface Entry<Item, Outcome> {
   readonly item: Item;
   readonly bytes: number;
+  /** Local monotonic time, in milliseconds; 0 where nobody watches. */
+  readonly submittedAt: number;
+  /** Whatever the observer said of it. */
+  readonly origin: unknown;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -105,9 +112,11 @@ export class GroupCommit<Item, Outcome> {
 
   #enter(item: Item, bytes: number): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const tenant = this.#options.tenantOf(item);
+      const { tenantOf, observer } = this.#options;
+      const tenant = tenantOf(item);
       const queue = this.#waiting.get(tenant) ?? new Fifo();
-      queue.push({ item, bytes, resolve, reject });
+      const submittedAt = observer === undefined ? 0 : performance.now();
+      queue.push({ item, bytes, submittedAt, origin: observer?.origin?.(), resolve, reject });
       this.#waiting.set(tenant, queue);
       this.#waitingItems += 1;
       this.#waitingBytes += bytes;
@@ -156,7 +165,7 @@ export class GroupCommit<Item, Outcome> {
 
   async #commit(batch: readonly Entry<Item, Outcome>[], trials: Trials): Promise<void> {
     try {
-      const outcomes = await this.#options.commit(batch.map(({ item }) => item));
+      const outcomes = await this.#watched(batch);
       if (outcomes.length !== batch.length) throw new Error(`${this.#options.name}: ${outcomes.length} outcomes for ${batch.length} items`);
       const answers = outcomes.values();
       for (const entry of batch) {
@@ -165,6 +174,21 @@ export class GroupCommit<Item, Outcome> {
       }
     } catch (error) {
       await this.#recover(batch, error, trials);
+    }
+  }
+
+  async #watched(batch: readonly Entry<Item, Outcome>[]): Promise<readonly Outcome[]> {
+    const { name, commit, observer } = this.#options;
+    const send = () => commit(batch.map(({ item }) => item));
+    const observation = observer?.begin(flushOf(name, batch)) ?? null;
+    if (observation === null) return send();
+    try {
+      const outcomes = await (observation.run === undefined ? send() : observation.run(send));
+      observation.end(null);
+      return outcomes;
+    } catch (error) {
+      observation.end(error);
+      throw error;
     }
   }
 
@@ -206,6 +230,11 @@ export class GroupCommit<Item, Outcome> {
     this.#beside -= 1;
     this.#tellIdle();
   }
+}
+
+function flushOf(lane: string, batch: readonly { readonly submittedAt: number; readonly origin: unknown }[]): Flush {
+  const sentAt = performance.now();
+  return { lane, waitsMs: batch.map(({ submittedAt }) => sentAt - submittedAt), origins: batch.map(({ origin }) => origin) };
 }
 
 function isOverdue({ contendedAt }: Trials): boolean {

@@ -1,6 +1,7 @@
 /** What this needs of a call of grpc-js, of whichever kind. */
 interface Surface {
   readonly cancelled: boolean;
+  readonly metadata: { get(name: string): readonly (string | Buffer)[] };
   getDeadline(): Date | number;
   getPeer(): string;
   once(event: 'cancelled', listener: () => void): unknown;
@@ -49,6 +50,12 @@ export class Call {
   /** Where the call comes from, as far as the transport knows. */
   get peer(): string {
     return this.#surface.getPeer();
+  }
+
+  /** The first value that the client sent under this name, in lower case; null where there is none. */
+  header(name: string): string | null {
+    const [value] = this.#surface.metadata.get(name);
+    return typeof value === 'string' ? value : null;
   }
 
   get isCancelled(): boolean {

@@ -1,9 +1,11 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { LIMITS } from '../domain/limits.ts';
 import type { Health } from '../ops/health.ts';
+import type { RpcObserver } from '../ops/rpc-observer.ts';
 import type { Carriers } from './call.ts';
 import { type ConnectionLife, Connections } from './connections.ts';
 import { Listener, type ListenOptions } from './listener.ts';
+import { watching } from './observed-call.ts';
 import { TRANSPORT_REQUEST_BYTES } from './received.ts';
 
 const SECOND_MS = 1_000;
@@ -50,13 +52,15 @@ export interface StopOptions {
 
 /** A gRPC server with every bound set. Put services on `server`, then `listen`. */
 export class GrpcServer {
-  readonly server = new Server(OPTIONS);
+  readonly server: Server;
   readonly #health: Health;
   readonly #connections: Connections;
   readonly #listener: Listener;
 
-  constructor(health: Health, life: ConnectionLife = NEVER_OLD) {
+  /** Without an observer nobody watches the calls. */
+  constructor(health: Health, life: ConnectionLife = NEVER_OLD, observer: RpcObserver | null = null) {
     this.#health = health;
+    this.server = new Server(observer === null ? OPTIONS : { ...OPTIONS, interceptors: [watching(observer)] });
     health.addTo(this.server);
     const onEnding = (ending: string) => health.endWatches((peer) => peer === ending);
     this.#connections = new Connections({ server: this.server, life, random: Math.random, onEnding });

@@ -1,5 +1,6 @@
 import type { Server } from '@grpc/grpc-js';
 import type { Engine } from '../engine/engine.ts';
+import { ExternalScalerService } from '../../gen/externalscaler/externalscaler.ts';
 import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
@@ -42,6 +43,10 @@ import { runUpkeep } from './queues/run-upkeep.ts';
 import { verifyReplay } from './queues/verify-replay.ts';
 import { waitDrained } from './queues/wait-drained.ts';
 import { watchQueueStats } from './queues/watch-queue-stats.ts';
+import { getMetricSpec } from './scaler/get-metric-spec.ts';
+import { getMetrics } from './scaler/get-metrics.ts';
+import { isActive } from './scaler/is-active.ts';
+import { streamIsActive } from './scaler/stream-is-active.ts';
 import { addService, type Handlers, servedMethods } from './service.ts';
 import { ack } from './workers/ack.ts';
 import { claim } from './workers/claim.ts';
@@ -54,7 +59,10 @@ import { suspend } from './workers/suspend.ts';
 import { work } from './workers/work.ts';
 
 /** What `grpc.health.v1` tells of, each by its full name. */
-export const SERVICE_NAMES = ['JobService', 'WorkerService', 'EventService', 'QueueService'].map((name) => `stint.v1.${name}`);
+export const SERVICE_NAMES = [
+  ...['JobService', 'WorkerService', 'EventService', 'QueueService'].map((name) => `stint.v1.${name}`),
+  'externalscaler.ExternalScaler',
+];
 
 export interface ServicesOptions {
   readonly engine: Engine;
@@ -65,7 +73,7 @@ export interface ServicesOptions {
   readonly carriers?: Carriers;
 }
 
-/** Puts the four services on the server. An RPC that stands in none of the lists answers UNIMPLEMENTED with its name. */
+/** Puts the services on the server. An RPC that stands in none of the lists answers UNIMPLEMENTED with its name. */
 export function addServices(server: Server, { engine, version, report, carriers }: ServicesOptions): void {
   const jobs: Handlers<typeof JobServiceService> = {
     enqueue: enqueue(engine),
@@ -120,14 +128,27 @@ export function addServices(server: Server, { engine, version, report, carriers 
     prune: prune(engine),
     runUpkeep: runUpkeep(engine),
   };
+  const scaler = scalerHandlers(engine);
   const capabilities = [
     ...servedMethods(JobServiceService, jobs),
     ...servedMethods(WorkerServiceService, workers),
     ...servedMethods(EventServiceService, events),
     ...servedMethods(QueueServiceService, queues),
+    ...servedMethods(ExternalScalerService, scaler),
   ];
   addService(server, JobServiceService, jobs, report, carriers);
   addService(server, WorkerServiceService, workers, report, carriers);
   addService(server, EventServiceService, events, report, carriers);
   addService(server, QueueServiceService, queues, report, carriers);
+  addService(server, ExternalScalerService, scaler, report, carriers);
+}
+
+/** Not StreamMetricSpec: what it would tell comes from the trigger alone, and changes with it alone. KEDA does without it. */
+function scalerHandlers(engine: Engine): Handlers<typeof ExternalScalerService> {
+  return {
+    isActive: isActive(engine),
+    streamIsActive: streamIsActive(engine),
+    getMetricSpec: getMetricSpec(),
+    getMetrics: getMetrics(engine),
+  };
 }

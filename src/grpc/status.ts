@@ -185,18 +185,30 @@ const UNFORESEEN: Status = {
   details: [errorInfo('INTERNAL')],
 };
 
+/** Trailing metadata that tells those who watch the call, and not the client, why it failed. */
+export class FailureTrailer extends Metadata {
+  readonly reason: keyof typeof ErrorReason;
+  /** What nobody foresaw; null where the failure is a refusal. */
+  readonly cause: unknown;
+
+  constructor(rpcStatus: Status, reason: keyof typeof ErrorReason, cause: unknown) {
+    super();
+    this.reason = reason;
+    this.cause = cause;
+    this.set('grpc-status-details-bin', Buffer.from(Status.encode(rpcStatus).finish()));
+  }
+}
+
 /** The end of a call that threw. `report` hears of what nobody foresaw; the client learns nothing of it. */
 export function errorResponse(error: unknown, report: (cause: unknown) => void): Partial<StatusObject> {
   const refusal = refusalIn(error);
-  if (refusal !== null) return trailer(ANSWERS[refusal.kind].code, statusOf(refusal, CALL_VIOLATION_BYTES));
+  if (refusal !== null) {
+    const { code, reason } = ANSWERS[refusal.kind];
+    const told = statusOf(refusal, CALL_VIOLATION_BYTES);
+    return { code, details: told.message, metadata: new FailureTrailer(told, reason, null) };
+  }
   report(error);
-  return trailer(status.INTERNAL, UNFORESEEN);
-}
-
-function trailer(code: status, rpcStatus: Status): Partial<StatusObject> {
-  const metadata = new Metadata();
-  metadata.set('grpc-status-details-bin', Buffer.from(Status.encode(rpcStatus).finish()));
-  return { code, details: rpcStatus.message, metadata };
+  return { code: status.INTERNAL, details: UNFORESEEN.message, metadata: new FailureTrailer(UNFORESEEN, 'INTERNAL', error) };
 }
 
 function summary([first, ...rest]: readonly FieldViolation[]): string {

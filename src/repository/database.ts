@@ -1,4 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
+import type { StatementObserver } from '../engine/ports/statement-observer.ts';
 import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
@@ -49,12 +50,17 @@ export interface DatabaseOptions {
   readonly queryDeadlineMs?: number;
   /** Called when the server that answers has no epoch yet, or no partitions for today; the statement is then tried once more. */
   readonly onUnprepared?: (() => Promise<void>) | undefined;
+  /** Who watches the statements. Default: nobody. */
+  readonly observer?: StatementObserver | undefined;
 }
 
 /** Every namespace lives on the one shard there is. A shard is a Postgres of its own, so each database binds its own number. */
 export const ONLY_SHARD = 0;
 
 export type Values<P extends string> = Readonly<Record<P, Value>>;
+
+/** Tells who watches of a statement that is sent. */
+type Watch = (statement: { readonly name: string }, send: () => Promise<readonly Row[]>) => Promise<readonly Row[]>;
 
 /** Runs one statement, in a transaction of its own or in the one it was handed for. */
 export type Run = <P extends string>(statement: Statement<P>, values: Values<P>) => Promise<readonly Row[]>;
@@ -79,16 +85,28 @@ export class Database {
     this.#clients = connectEach(options);
   }
 
-  readonly run: Run = (statement, values) => this.#guarded((client) => runAlone(client, statement, values));
+  readonly run: Run = (statement, values) => this.#guarded((client) => runAlone(client, this.#watch, statement, values));
 
   /** All statements that `work` runs commit together; its refusal to go on (a throw) undoes them. */
   transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    return this.#guarded((client) => inTransaction(client, work));
+    return this.#guarded((client) => inTransaction(client, this.#watch, work));
   }
 
   async close(): Promise<void> {
     await endAll(this.#clients);
   }
+
+  readonly #watch: Watch = async (statement, send) => {
+    const end = this.#options.observer?.begin({ name: statement.name, pool: this.#options.applicationName });
+    try {
+      const rows = await send();
+      end?.(null);
+      return rows;
+    } catch (error) {
+      end?.(toStoreError(error));
+      throw error;
+    }
+  };
 
   async #guarded<T>(work: (client: Client) => Promise<T>): Promise<T> {
     try {
@@ -207,7 +225,7 @@ async function endAll(clients: readonly Client[]): Promise<void> {
  * callback in which its failure ends the process, as does any short statement. From the last check of a connection to what is sent on
  * it no turn of the event loop passes, so none closes in between.
  */
-function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promise<T> {
+function inTransaction<T>(client: Client, watch: Watch, work: (run: Run) => Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const check = () => {
       if (client.hasLost) throw new ConnectionLost();
@@ -217,7 +235,9 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
         if (client.session === 'lends') await prepareSession(connection, client.preamble);
         const outcome = await work(async (statement, values) => {
           check();
-          return connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' });
+          return await watch(statement, () =>
+            connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' }),
+          );
         });
         check();
         return { value: outcome };
@@ -231,9 +251,16 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
   });
 }
 
-async function runAlone<P extends string>(client: Client, statement: Statement<P>, values: Values<P>): Promise<readonly Row[]> {
-  if (client.session === 'lends') return await inTransaction(client, (run) => run(statement, values));
-  return await client.sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' });
+async function runAlone<P extends string>(
+  client: Client,
+  watch: Watch,
+  statement: Statement<P>,
+  values: Values<P>,
+): Promise<readonly Row[]> {
+  if (client.session === 'lends') return await inTransaction(client, watch, (run) => run(statement, values));
+  return await watch(statement, () =>
+    client.sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' }),
+  );
 }
 
 /** A pooler passes nothing on of what the server tells of itself, so that it is asked. */

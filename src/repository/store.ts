@@ -3,6 +3,7 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
+import type { StatementObserver } from '../engine/ports/statement-observer.ts';
 import { nowValue } from './clock.ts';
 import { Database, type Session } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
@@ -76,6 +77,8 @@ export interface StoreOptions {
   readonly release?: Release;
   /** The schema was changed, while this is open, to one that the release must not work on. */
   readonly onUnfit?: (refusal: Error) => void;
+  /** Who watches the statements. Default: nobody. */
+  readonly statementObserver?: StatementObserver | undefined;
 }
 
 /** Brings the schema up to date, or looks whether it is, and opens the pools. Throws what the driver says where the database cannot be reached. */
@@ -89,11 +92,13 @@ export async function openStore({
   migrates = true,
   release = thisRelease(),
   onUnfit = () => undefined,
+  statementObserver: observer,
 }: StoreOptions): Promise<Store> {
   await (migrates ? migrate : checkSchema)(url, release);
   const session: Session = pooler === 'none' ? 'own' : 'lends';
+  const watched = { url, session, observer };
   const upkeep = new Database({
-    ...{ url, session },
+    ...watched,
     connections: UPKEEP_CONNECTIONS,
     applicationName: 'stint upkeep',
     settings: 'plain',
@@ -101,7 +106,7 @@ export async function openStore({
     onUnprepared: () => prepare(),
   });
   const slow = new Database({
-    ...{ url, session },
+    ...watched,
     connections: SLOW_CONNECTIONS,
     applicationName: 'stint slow',
     settings: 'plain',
@@ -115,10 +120,10 @@ export async function openStore({
   });
   if (pooler === 'none') await refuseHiddenPooler(slow.run);
   await prepare();
-  const eager = { url, session, settings: 'hot', onUnprepared: prepare } as const;
+  const eager = { ...watched, settings: 'hot', onUnprepared: prepare } as const;
   const hot = new Database({ ...eager, connections: HOT_CONNECTIONS, applicationName: 'stint hot' });
   const feed = new Database({ ...eager, connections: FEED_CONNECTIONS, applicationName: 'stint feed' });
-  const { vacuum, doorbell } = await openDirect({ url, pooler, directUrl, upkeep });
+  const { vacuum, doorbell } = await openDirect({ url, pooler, directUrl, upkeep, observer });
   const watch = new SchemaWatch({ run: upkeep.run, release, onUnfit });
   return {
     repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
@@ -140,12 +145,14 @@ interface Direct {
 interface DirectOptions extends Required<Pick<StoreOptions, 'url' | 'pooler'>> {
   readonly directUrl: string | null;
   readonly upkeep: Database;
+  readonly observer: StatementObserver | undefined;
 }
 
 /** What a session that is lent cannot do, or does worse. */
-async function openDirect({ url, pooler, directUrl, upkeep }: DirectOptions): Promise<Direct> {
+async function openDirect({ url, pooler, directUrl, upkeep, observer }: DirectOptions): Promise<Direct> {
   const vacuum = new Database({
     ...(directUrl === null ? { url, session: 'lends_bare' } : { url: directUrl }),
+    observer,
     connections: 1,
     applicationName: 'stint vacuum',
     settings: 'plain',

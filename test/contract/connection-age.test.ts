@@ -3,6 +3,7 @@ import { JobState } from '../../gen/stint/v1/job.ts';
 import { OperatorAction } from '../../gen/stint/v1/queue_service.ts';
 import { ReconnectReason } from '../../gen/stint/v1/reconnect.ts';
 import { startService, type TestService } from '../support/service.ts';
+import { Trigger } from './keda-trigger.ts';
 import { Scene } from './scene.ts';
 import { codeOf, collect, connect, type Follower, refusal, seconds, type Stint } from './stint.ts';
 import { openWork, WorkStream } from './work-stream.ts';
@@ -45,6 +46,12 @@ describe.skipIf(isGiven)('a connection that reaches its age (skipped with STINT_
       endedForAge(stint.waitDrained({ namespace, queue })),
       endedForAge(stint.watchQueueStats({ namespace, queue, interval: seconds(60) })),
     ]);
+  });
+
+  it('ends the stream of a scaler with OK, which KEDA takes for no failure', async () => {
+    const { namespace, queue, enqueue } = scene;
+    await enqueue();
+    expect(await new Trigger(stint, { namespace, queue }).stream().rest()).toEqual([{ result: true }]);
   });
 
   it.each(['queue', 'jobId'] as const)('tells a subscriber by %s to reconnect, and no event is missed or told twice', async (kind) => {

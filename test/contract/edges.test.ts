@@ -2,6 +2,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type ServiceDefinition, type ServiceError, status as Code } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ExternalScalerService } from '../../gen/externalscaler/externalscaler.ts';
 import { EventServiceService } from '../../gen/stint/v1/event_service.ts';
 import { JobServiceService } from '../../gen/stint/v1/job_service.ts';
 import { QueueServiceService } from '../../gen/stint/v1/queue_service.ts';
@@ -13,7 +14,10 @@ import { held, refusal, reasonOf, type Stint } from './stint.ts';
 const scene = useService();
 
 type Method = ServiceDefinition[string];
-const definitions: ServiceDefinition[] = [JobServiceService, WorkerServiceService, EventServiceService, QueueServiceService];
+const definitions: ServiceDefinition[] = [
+  ...[JobServiceService, WorkerServiceService, EventServiceService, QueueServiceService],
+  ExternalScalerService,
+];
 const methods = definitions.flatMap((definition) => Object.values(definition));
 const name = ({ path }: Method) => path.slice(1);
 

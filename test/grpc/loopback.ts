@@ -7,19 +7,21 @@ import { GrpcServer } from '../../src/grpc/server.ts';
 import { addService, type Handlers } from '../../src/grpc/service.ts';
 import { addReflection } from '../../src/ops/reflection.ts';
 import { Health } from '../../src/ops/health.ts';
+import type { RpcObserver } from '../../src/ops/rpc-observer.ts';
 
 export interface Stubs {
   readonly jobs?: Handlers<typeof JobServiceService>;
   readonly workers?: Handlers<typeof WorkerServiceService>;
   readonly events?: Handlers<typeof EventServiceService>;
+  readonly observer?: RpcObserver;
 }
 
 /** The real server with handlers of the test's own, and a client of each service. */
-export async function loopback({ jobs = {}, workers = {}, events = {} }: Stubs, life?: ConnectionLife) {
+export async function loopback({ jobs = {}, workers = {}, events = {}, observer }: Stubs, life?: ConnectionLife) {
   const defects: unknown[] = [];
   const report = (cause: unknown) => void defects.push(cause);
   const health = new Health(['stint.v1.JobService']);
-  const grpc = new GrpcServer(health, life);
+  const grpc = new GrpcServer(health, life, observer);
   addService(grpc.server, JobServiceService, jobs, report, grpc.carriers);
   addService(grpc.server, WorkerServiceService, workers, report, grpc.carriers);
   addService(grpc.server, EventServiceService, events, report, grpc.carriers);

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { Metadata } from '@grpc/grpc-js';
 import { type Job, parseJobId } from '../../src/domain/job.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { Call } from '../../src/grpc/call.ts';
@@ -55,6 +56,7 @@ const untouched: Engine = {
     prune: unexpected,
     runUpkeep: unexpected,
   },
+  scaler: { queueLoad: unexpected, streamIsActive: unexpected },
   databaseTime: unexpected,
   drain: unexpected,
 };
@@ -75,6 +77,7 @@ export function stubEngine(parts: Parts = {}): Engine {
 /** A call as the transport would hand it over. */
 export class StubCall extends EventEmitter {
   cancelled = false;
+  readonly metadata = new Metadata();
   readonly #deadline: number;
 
   constructor(remainingMs = Number.POSITIVE_INFINITY) {

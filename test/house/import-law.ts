@@ -24,7 +24,11 @@ const importLaw: readonly RoomLaw[] = [
     mayImport: ['src/engine/', 'src/domain/', 'gen/', 'src/security/', 'src/ops/'],
     packages: [...wire, 'node:'],
   },
-  { room: 'src/ops/', mayImport: [], packages: ['pino', 'node:'] },
+  // Metrics and tracing stand behind ports of the engine, as storage does.
+  { room: 'src/ops/', mayImport: ['src/engine/ports/'], packages: ['pino', 'node:'] },
+  { room: 'src/ops/trace-context.ts', mayImport: ['src/ops/'], packages: ['@opentelemetry/api', 'node:'] },
+  { room: 'src/ops/tracing.ts', mayImport: ['src/engine/ports/', 'src/ops/'], packages: ['@opentelemetry/api', 'node:'] },
+  { room: 'src/ops/tracing-sdk.ts', mayImport: ['src/ops/'], packages: ['@opentelemetry/', 'node:'] },
   // Health and reflection are gRPC services of their own libraries: they hand a ready service to the server.
   { room: 'src/ops/health.ts', mayImport: ['src/ops/'], packages: ['@grpc/', 'grpc-health-check', 'node:'] },
   { room: 'src/ops/reflection.ts', mayImport: ['src/ops/'], packages: ['@grpc/', 'grpc-health-check', 'node:'] },

@@ -65,6 +65,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
         'stint.v1.WorkerService',
         'stint.v1.EventService',
         'stint.v1.QueueService',
+        'externalscaler.ExternalScaler',
         'grpc.health.v1.Health',
       ]),
     );

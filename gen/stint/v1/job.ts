@@ -282,8 +282,9 @@ export interface JobSpec {
   /** Media type of the payload. At most 256 bytes. */
   contentType: string;
   /**
-   * Travel untouched to the worker; `traceparent` among them is the trace to continue. Together with `labels` at most 16 KiB
-   * of keys and values.
+   * Travel untouched to the worker; `traceparent` among them is the trace to continue. Where there is none, in whatever letters, and
+   * the call has one in its metadata (or is traced by the service), that is added as `traceparent`, with its `tracestate`, if it fits.
+   * Together with `labels` at most 16 KiB of keys and values.
    */
   headers: { [key: string]: string };
   /**

@@ -8,11 +8,13 @@ import { accepted } from '../handler.ts';
 import { JobBudget } from '../response-bound.ts';
 import type { MethodHandler } from '../service.ts';
 import { refusalStatus } from '../status.ts';
+import type { TraceHeaders } from '../../ops/trace-context.ts';
 import { readJobSpec } from './job-spec.ts';
+import { traceOf } from './trace-headers.ts';
 
 export function enqueueBatch(engine: Engine): MethodHandler<typeof JobServiceService.enqueueBatch> {
-  return async (request) => {
-    const command = decode((fields) => readBatch(fields, request));
+  return async (request, call) => {
+    const command = decode((fields) => readBatch(fields, request, traceOf(call)));
     const results = accepted(await engine.jobs.enqueueBatch(command));
     const budget = new JobBudget();
     return { results: results.map((result) => wireResult(result, budget)) };
@@ -20,9 +22,9 @@ export function enqueueBatch(engine: Engine): MethodHandler<typeof JobServiceSer
 }
 
 /** A bad item is a result of its own; only what concerns the whole batch refuses the call. */
-function readBatch(fields: Fields, { namespace, jobs, atomic }: EnqueueBatchRequest) {
+function readBatch(fields: Fields, { namespace, jobs, atomic }: EnqueueBatchRequest, trace: TraceHeaders | null) {
   const items = fields.list('jobs', jobs, { min: 1, max: LIMITS.batchItems }, (job, path) =>
-    decodeItem(path, (itemFields) => readJobSpec(itemFields, job)),
+    decodeItem(path, (itemFields) => readJobSpec(itemFields, job, trace)),
   );
   return { namespace: readNamespace(fields, namespace), items, atomic };
 }

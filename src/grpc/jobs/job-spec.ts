@@ -2,7 +2,9 @@ import type { Idempotency, JobSpec } from '../../domain/job.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Disposition, IdempotencyScope, type JobSpec as WireJobSpec, OnDuplicate } from '../../../gen/stint/v1/job.ts';
 import { PRIORITY, readContentType, readJobId, readKey, readRetryPolicy } from '../decode.ts';
+import type { TraceHeaders } from '../../ops/trace-context.ts';
 import type { Fields } from '../fields.ts';
+import { tracedHeaders } from './trace-headers.ts';
 
 const IDEMPOTENCY_TTL_MS = { min: 1_000, max: LIMITS.delayMs };
 
@@ -27,8 +29,8 @@ const ON_DUPLICATE: Readonly<Record<number, JobSpec['onDuplicate']>> = {
   [OnDuplicate.REJECT]: 'REJECT',
 };
 
-/** `fields` are those of the spec itself. */
-export function readJobSpec(fields: Fields, spec: WireJobSpec): JobSpec {
+/** `fields` are those of the spec itself; `trace` is for where it names none. */
+export function readJobSpec(fields: Fields, spec: WireJobSpec, trace: TraceHeaders | null): JobSpec {
   refuseUnserved(fields, spec);
   fields.textMaps({ headers: spec.headers, labels: spec.labels }, LIMITS.headersAndLabelsBytes);
   return {
@@ -36,7 +38,7 @@ export function readJobSpec(fields: Fields, spec: WireJobSpec): JobSpec {
     type: fields.nameOr('type', spec.type, ''),
     payload: fields.bytes('payload', spec.payload, LIMITS.payloadBytes),
     contentType: readContentType(fields, 'content_type', spec.contentType),
-    headers: spec.headers,
+    headers: tracedHeaders(spec, trace),
     labels: spec.labels,
     jobId: spec.jobId === '' ? null : readJobId(fields, 'job_id', spec.jobId),
     idempotency: readIdempotency(fields, spec),

@@ -1,12 +1,12 @@
 import { sql } from 'drizzle-orm';
-import { RATE_SECONDS, ratesOf, type QueueLimiter, type QueueStats } from '../../domain/queue-stats.ts';
+import { CLAIMABLE_LOOKED_AT, claimableOf, RATE_SECONDS, ratesOf, type QueueLimiter, type QueueStats } from '../../domain/queue-stats.ts';
 import { type QueueName, STATUS_CODES } from '../../domain/queue.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { bucketLevel } from '../gates.ts';
 import { oldestSnapshotMs } from '../oldest-snapshot.ts';
-import { bool, instant, instantOrNull, int, plainItems, text, type Row } from '../row.ts';
+import { bool, instant, instantOrNull, int, intOrNull, plainItems, text, type Row } from '../row.ts';
 import { param, shard, statement } from '../statement.ts';
 import { asSample, ofEach, parseSamples, tailByQueue, unfolded } from '../tally.ts';
 import { beginTallies } from '../upkeep/fold-journal.ts';
@@ -42,6 +42,9 @@ const oldestReady = sql`(
     left join lateral (
       select at from stint.job_event where shard = ${shard} and job = h.job and ord = h.ord order by seq limit 1) e on true)`;
 
+/** Of its READY jobs that can be claimed, the first. */
+const seen = sql`(select count(*) from (select from stint.ready r where r.shard = ${shard} and r.queue_id = (select id from q) limit ${CLAIMABLE_LOOKED_AT}) x)`;
+
 /** As a claim decides; behind that, whether there is anything to claim. */
 const limiter = sql`case
     when q.status in (${STATUS_CODES.PAUSED}, ${STATUS_CODES.DRAINING_IN_FLIGHT}) or exists (
@@ -70,7 +73,7 @@ const queueStatsStatement = statement<'now' | 'namespace' | 'name'>(
   u as materialized (
     select ${ofEach((name, at) => sql`coalesce(sum(t.moves[t.i][${at}]), 0) as ${name}`)}, array[${recent}] as recent
       from (select u.* from ${tailByQueue} where u.queue_id = (select id from q)) t cross join c)
-  select c.now, q.status, exists (select 1 from m) as begun, ${limiter} as limiter, ${oldestReady} as oldest_ready_at,
+  select c.now, q.status, exists (select 1 from m) as begun, ${limiter} as limiter, ${oldestReady} as oldest_ready_at, ${seen} as seen, g.max_in_flight,
       coalesce(g.scheduled, coalesce(y.scheduled, 0) + u.scheduled) as scheduled, coalesce(g.blocked, coalesce(y.blocked, 0) + u.blocked) as blocked,
       coalesce(g.ready, coalesce(y.ready, 0) + u.ready) as ready, coalesce(g.leased, coalesce(y.leased, 0) + u.leased) as leased,
       coalesce(g.running, coalesce(y.running, 0) + u.running) as running,
@@ -122,17 +125,20 @@ function parseStats(row: Row): Omit<QueueStats, keyof QueueName | 'oldestSnapsho
   const observedAt = instant(row, 'now');
   const oldestReadyAt = instantOrNull(row, 'oldest_ready_at');
   const count = (column: string) => int(row, column);
+  const limiter = parseLimiter(text(row, 'limiter'));
+  const jobs = {
+    ...{ scheduled: count('scheduled'), blocked: count('blocked'), ready: count('ready'), leased: count('leased') },
+    ...{ running: count('running'), retryWait: count('retry_wait'), suspended: count('suspended') },
+  };
   const [enqueued = 0, claimed = 0, finished = 0, failed = 0] = (plainItems(row, 'recent') ?? []).map(Number);
   return {
     observedAt,
     status: parseStatus(int(row, 'status')),
-    jobs: {
-      ...{ scheduled: count('scheduled'), blocked: count('blocked'), ready: count('ready'), leased: count('leased') },
-      ...{ running: count('running'), retryWait: count('retry_wait'), suspended: count('suspended') },
-    },
+    jobs,
+    claimable: claimableOf({ jobs, limiter, seen: count('seen'), maxInFlight: intOrNull(row, 'max_in_flight') }),
     oldestReadyMs: oldestReadyAt === null ? null : Math.max(0, observedAt - oldestReadyAt) / 1_000,
     rates: ratesOf(observedAt, parseSamples(row, 'samples'), { enqueued, claimed, finished, failed }),
-    limiter: parseLimiter(text(row, 'limiter')),
+    limiter,
     deadLetters: count('dead_letters'),
   };
 }

@@ -1,0 +1,87 @@
+/** Who watches calls: metrics, logs, tracing. The wire's edge tells of every call that reaches a method, also of one that no handler sees. */
+
+export type RpcType = 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
+
+/** What a call is of. */
+export interface RpcMethod {
+  /** `/stint.v1.JobService/Enqueue` */
+  readonly path: string;
+  /** `stint.v1.JobService` */
+  readonly service: string;
+  /** `Enqueue` */
+  readonly method: string;
+  readonly type: RpcType;
+}
+
+/** A call as it begins. */
+export interface ObservedRpc {
+  readonly rpc: RpcMethod;
+  /** Where it comes from, as far as the transport knows. */
+  readonly peer: string;
+  /** The first value that the client sent under this name, which is in lower case and none of binary metadata; null where there is none. */
+  header(name: string): string | null;
+}
+
+/** How a call ended. */
+export interface RpcEnd {
+  /** The number that gRPC gives it. */
+  readonly code: number;
+  /** Its name: `NOT_FOUND`. A call whose client has gone is `CANCELLED`. */
+  readonly status: string;
+  /** The name of the `ErrorReason`; null where the call succeeded, or ended by what the transport decides. */
+  readonly reason: string | null;
+  /** What nobody foresaw; null where the end is an answer or a refusal. Not to be told to the client, nor with its message to a log. */
+  readonly cause: unknown;
+}
+
+/** One who watches a call. */
+export interface RpcObservation {
+  /** Whatever the handler does runs within it. Default: nothing around it. */
+  run?<T>(work: () => T): T;
+  /** A message has come in, or is on its way out. */
+  onMessage?(direction: 'received' | 'sent'): void;
+  /** Once. What it returns is told to the client in the trailing metadata. */
+  end(end: RpcEnd): Readonly<Record<string, string>> | undefined;
+}
+
+export interface RpcObserver {
+  /** Null: this one is not watched. */
+  begin(call: ObservedRpc): RpcObservation | null;
+}
+
+/** All of them watch; what runs within a call runs within the first outermost. */
+export function everyRpcObserver(observers: readonly RpcObserver[]): RpcObserver {
+  const [only] = observers;
+  if (only !== undefined && observers.length === 1) return only;
+  return { begin: (call) => together(observers.map((observer) => observer.begin(call)).filter((one) => one !== null)) };
+}
+
+function together(observations: readonly RpcObservation[]): RpcObservation | null {
+  if (observations.length === 0) return null;
+  const running = observations.filter((one) => one.run !== undefined);
+  const counting = observations.filter((one) => one.onMessage !== undefined);
+  return {
+    ...(running.length === 0 ? {} : { run: <T>(work: () => T) => nested(running, work) }),
+    ...(counting.length === 0
+      ? {}
+      : {
+          onMessage: (direction) => {
+            for (const one of counting) one.onMessage?.(direction);
+          },
+        }),
+    end: (end) => {
+      let told: Readonly<Record<string, string>> | undefined;
+      for (const one of observations) {
+        const more = one.end(end);
+        if (more !== undefined) told = { ...told, ...more };
+      }
+      return told;
+    },
+  };
+}
+
+function nested<T>(observations: readonly RpcObservation[], work: () => T): T {
+  const [outer, ...inner] = observations;
+  if (outer?.run === undefined) return work();
+  return outer.run(() => nested(inner, work));
+}
