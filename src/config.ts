@@ -12,6 +12,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
+  /** Queues that metrics tell by name, those with the most jobs. */
+  readonly metricsQueues: number;
 }
 
 export interface Address {
@@ -52,6 +54,17 @@ const retentionDays = z
   .transform(Number)
   .refine((days) => days >= min && days <= max, `must be a whole number of days from ${min} to ${max}`);
 
+/** Each is a dozen of time series; past this a scraper has more of them than it is good for. */
+const MAX_METRICS_QUEUES = 1_000;
+
+const metricsQueues = z
+  .string()
+  .regex(/^\d{1,4}$/, `must be a whole number of queues from 0 to ${MAX_METRICS_QUEUES}`)
+  .transform(Number)
+  .refine((queues) => queues <= MAX_METRICS_QUEUES, `must be a whole number of queues from 0 to ${MAX_METRICS_QUEUES}`);
+
+const DEFAULT_METRICS_QUEUES = 100;
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
@@ -59,6 +72,7 @@ const settings = z.object({
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
+  STINT_METRICS_QUEUES: metricsQueues.default(DEFAULT_METRICS_QUEUES),
 });
 
 const knownNames = Object.keys(settings.shape);
@@ -80,6 +94,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
+    metricsQueues: parsed.data.STINT_METRICS_QUEUES,
   };
   if (!isSamePort(config.listen, config.adminListen)) return { kind: 'config', config };
   return { kind: 'refused', problems: [`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`] };

@@ -21,6 +21,7 @@ describe('the configuration', () => {
       dataDir: '.stint',
       logLevel: 'info',
       journalRetentionDays: 7,
+      metricsQueues: 100,
     });
   });
 
@@ -32,6 +33,7 @@ describe('the configuration', () => {
       STINT_DATA_DIR: '/var/lib/stint',
       STINT_LOG_LEVEL: 'debug',
       STINT_JOURNAL_RETENTION_DAYS: '30',
+      STINT_METRICS_QUEUES: '0',
     });
     expect(config).toEqual({
       listen: { host: '0.0.0.0', port: 1 },
@@ -40,6 +42,7 @@ describe('the configuration', () => {
       dataDir: '/var/lib/stint',
       logLevel: 'debug',
       journalRetentionDays: 30,
+      metricsQueues: 0,
     });
   });
 
@@ -47,6 +50,10 @@ describe('the configuration', () => {
     expect(problems({ STINT_JOURNAL_RETENTION_DAYS: days })).toEqual([
       'STINT_JOURNAL_RETENTION_DAYS must be a whole number of days from 2 to 3650',
     ]);
+  });
+
+  it.each(['-1', '1001', '1e2', 'all', ' 5'])('refuses to tell of %j queues by name', (queues) => {
+    expect(problems({ STINT_METRICS_QUEUES: queues })).toEqual(['STINT_METRICS_QUEUES must be a whole number of queues from 0 to 1000']);
   });
 
   it('takes a name set to nothing for not set', () => {

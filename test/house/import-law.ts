@@ -25,7 +25,7 @@ const importLaw: readonly RoomLaw[] = [
     packages: [...wire, 'node:'],
   },
   // Metrics and tracing stand behind ports of the engine, as storage does.
-  { room: 'src/ops/', mayImport: ['src/engine/ports/'], packages: ['pino', 'node:'] },
+  { room: 'src/ops/', mayImport: ['src/engine/ports/'], packages: ['pino', 'prom-client', 'node:'] },
   // Health and reflection are gRPC services of their own libraries: they hand a ready service to the server.
   { room: 'src/ops/health.ts', mayImport: ['src/ops/'], packages: ['@grpc/', 'grpc-health-check', 'node:'] },
   { room: 'src/ops/reflection.ts', mayImport: ['src/ops/'], packages: ['@grpc/', 'grpc-health-check', 'node:'] },

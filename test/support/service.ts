@@ -1,6 +1,7 @@
 import { startApp } from '../../src/app.ts';
 import type { Clock } from '../../src/engine/ports/clock.ts';
-import { createLogger } from '../../src/ops/logging.ts';
+import { createLogger, type Logger } from '../../src/ops/logging.ts';
+import type { Metrics } from '../../src/ops/metrics/metrics.ts';
 import { createDatabase, type TestDatabase } from './database.ts';
 
 export interface TestService {
@@ -10,12 +11,18 @@ export interface TestService {
 }
 
 /** The real service in this process, on a free port and a database of its own, or as another replica on a given one. */
-export async function startService({ clock, database }: { clock?: Clock; database?: TestDatabase } = {}): Promise<TestService> {
+export async function startService({
+  clock,
+  database,
+  metrics,
+  logger = createLogger({ level: 'error' }),
+}: { clock?: Clock; database?: TestDatabase; metrics?: Metrics; logger?: Logger } = {}): Promise<TestService> {
   const own = database ?? (await createDatabase());
   const app = await startApp({
-    config: { listen: { host: '127.0.0.1', port: 0 } },
+    config: { listen: { host: '127.0.0.1', port: 0 }, metricsQueues: 100 },
     databaseUrl: own.url,
-    logger: createLogger({ level: 'error' }),
+    logger,
+    ...(metrics === undefined ? {} : { metrics }),
     ...(clock === undefined ? {} : { clock }),
   });
   return {

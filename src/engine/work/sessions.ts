@@ -36,6 +36,10 @@ export class Sessions {
     this.#parts = parts;
   }
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts. */
   async open(command: OpenWork, gone: AbortSignal): Promise<WorkSession> {
     const queues = await this.#queuesOf(command);
