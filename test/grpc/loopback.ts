@@ -6,7 +6,7 @@ import { GrpcServer } from '../../src/grpc/server.ts';
 import { addService, type Handlers } from '../../src/grpc/service.ts';
 import { addReflection } from '../../src/ops/reflection.ts';
 import { Health } from '../../src/ops/health.ts';
-import type { RpcObserver } from '../../src/ops/rpc-observer.ts';
+import { everyRpcObserver, type RpcObserver } from '../../src/ops/rpc-observer.ts';
 
 export interface Stubs {
   readonly jobs?: Handlers<typeof JobServiceService>;
@@ -15,12 +15,13 @@ export interface Stubs {
   readonly observer?: RpcObserver;
 }
 
-/** The real server with handlers of the test's own, and a client of each service. */
+/** The real server with handlers of the test's own, and a client of each service; `defects` are told by the ends of calls, or behind them. */
 export async function loopback({ jobs = {}, workers = {}, events = {}, observer }: Stubs) {
   const defects: unknown[] = [];
   const report = (cause: unknown) => void defects.push(cause);
   const health = new Health(['stint.v1.JobService']);
-  const grpc = new GrpcServer(health, observer);
+  const atTheEnd: RpcObserver = { begin: () => ({ end: ({ cause }) => void (cause === null || defects.push(cause)) }) };
+  const grpc = new GrpcServer(health, everyRpcObserver(observer === undefined ? [atTheEnd] : [atTheEnd, observer]));
   addService(grpc.server, JobServiceService, jobs, report);
   addService(grpc.server, WorkerServiceService, workers, report);
   addService(grpc.server, EventServiceService, events, report);
