@@ -6,16 +6,19 @@ import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-
 import type { WorkerObserver } from './engine/ports/worker-observer.ts';
 import { observedWorkers } from './engine/observed-workers.ts';
 import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
+import type { Watchers } from './engine/watchers.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { addServices, SERVICE_NAMES } from './grpc/services.ts';
 import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
+import type { Metrics } from './ops/metrics/metrics.ts';
+import { RpcLog } from './ops/rpc-log.ts';
 import { everyRpcObserver, type RpcObserver } from './ops/rpc-observer.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
 import type { Release } from './repository/schema-version.ts';
-import { openStore, type StoreOptions } from './repository/store.ts';
+import { openStore, type Store, type StoreOptions } from './repository/store.ts';
 
 /** How long calls may take to end at shutdown. */
 const SHUTDOWN_GRACE_MS = 10_000;
@@ -46,7 +49,7 @@ const NOBODY: Observers = { calls: [], commits: [], statements: [] };
 
 export interface AppOptions {
   readonly config: Pick<Config, 'listen'> &
-    Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl' | 'connectionLife'>>;
+    Partial<Pick<Config, 'journalRetentionDays' | 'metricsQueues' | 'migrates' | 'pooler' | 'directDatabaseUrl' | 'connectionLife'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Somebody has made the schema one that this release must not work on: it is not ready any more, and is to be stopped. */
@@ -59,12 +62,14 @@ export interface AppOptions {
   readonly engineOf?: (parts: EngineParts) => RunningEngine;
   /** Default: nobody. */
   readonly observers?: Observers;
+  /** Default: none, and nothing is measured. */
+  readonly metrics?: Metrics;
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY } = options;
-  const { calls, commits, statements, workers } = observers;
+  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY, metrics } = options;
+  const { calls, commits, statements, workers } = metrics === undefined ? observers : together(observers, metrics);
   let isFit = true;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
@@ -77,36 +82,29 @@ export async function startApp(options: AppOptions): Promise<App> {
   });
   let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
+    metrics?.onBackgroundFailure(what);
     logger.warn({ err: error, what }, 'background work failed, and will be tried again');
   };
   const onHealthy = () => {
     answeredAt = performance.now();
   };
-  const hub = new EventHub({
-    journal: store.journal,
-    doorbell: store.doorbell,
-    onEvents: (events) => engine.onEvents(events),
-    onBegin: () => engine.onBegin(),
-    onProgress: (read) => engine.onProgress(read),
-    onQueues: () => engine.onQueues(),
-    onNewEpoch: () => engine.onNewEpoch(),
-    onFailure: (error) => onFailure('feed', error),
-  });
+  const hub = createHub(store, { engine: () => engine, metrics, onFailure: (error) => onFailure('feed', error) });
   const engine = engineOf({
     ...{ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy },
     tellProgress: (told) => store.doorbell.tell(told),
-    commitObserver: commits.length === 0 ? undefined : everyCommitObserver(commits),
+    watchers: watchersOf(commits, metrics, config.metricsQueues),
   });
-  const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health, config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
+  const rpcLog = new RpcLog(logger);
+  const server = new GrpcServer(new Health(SERVICE_NAMES), config.connectionLife, everyRpcObserver([...calls, rpcLog]));
   addReflection(server.server);
   addServices(server.server, {
     engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
     version: readVersion(),
-    report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
+    report: (error, method) => logger.error({ err: error, method }, 'a call failed whose client had gone'),
     carriers: server.carriers,
   });
   const close = async () => {
+    rpcLog.stop();
     await engine.stop();
     await hub.stop();
     await store.close();
@@ -119,9 +117,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
+    const isReady = () => isFit && !stopping && performance.now() - answeredAt < READY_FOR_MS;
+    metrics?.watch(() => ({
+      ...{ isReady: isReady(), answeredAgoMs: performance.now() - answeredAt },
+      ...{ pools: store.pools(), feed: hub.state, engine: engine.state() },
+    }));
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
-      ready: () => isFit && !stopping && performance.now() - answeredAt < READY_FOR_MS,
+      ready: isReady,
       stop: async () => {
         stopping = true;
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
@@ -142,5 +145,44 @@ function storeSettings({ config, release }: AppOptions): Partial<StoreOptions> {
     ...(migrates === undefined ? {} : { migrates }),
     ...(pooler === undefined || pooler === 'none' ? {} : { pooler, directUrl: directDatabaseUrl ?? null }),
     ...(release === undefined ? {} : { release }),
+  };
+}
+
+interface HubParts {
+  /** Which is made after its hub. */
+  readonly engine: () => RunningEngine;
+  readonly metrics: Metrics | undefined;
+  readonly onFailure: (error: unknown) => void;
+}
+
+function createHub({ journal, doorbell }: Store, { engine, metrics, onFailure }: HubParts): EventHub {
+  return new EventHub({
+    ...{ journal, doorbell, onFailure },
+    onEvents: (events) => {
+      const newest = events.at(-1);
+      if (newest !== undefined) metrics?.onFeedDelay(engine().state().databaseTimeMs - newest.occurredAt / 1_000);
+      engine().onEvents(events);
+    },
+    onBegin: () => engine().onBegin(),
+    onProgress: (read) => engine().onProgress(read),
+    onQueues: () => engine().onQueues(),
+    onNewEpoch: () => engine().onNewEpoch(),
+  });
+}
+
+function watchersOf(commits: readonly CommitObserver[], metrics: Metrics | undefined, queues = 0): Watchers {
+  return {
+    commits: commits.length === 0 ? undefined : everyCommitObserver(commits),
+    jobs: metrics?.jobs,
+    figures: metrics === undefined ? undefined : { queues, tell: (figures) => metrics.queues.tell(figures) },
+  };
+}
+
+function together({ calls, commits, statements, ...others }: Observers, metrics: Metrics): Observers {
+  return {
+    ...others,
+    calls: [...calls, metrics.calls],
+    commits: [...commits, metrics.commits],
+    statements: [...statements, metrics.statements],
   };
 }

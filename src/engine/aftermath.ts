@@ -12,6 +12,8 @@ export interface AftermathParts {
   readonly mint: JobIdMint;
   /** Wakes the claims that wait for these queues. */
   readonly wake: (queues: readonly QueueName[]) => void;
+  /** Of these queues there is more in flight, that nobody had to be woken for. */
+  readonly grown: (queues: readonly QueueName[]) => void;
   /** Fewer jobs of these queues are in flight. */
   readonly freed: (queues: readonly QueueName[]) => void;
   /** A job is due in so many milliseconds. */
@@ -30,6 +32,11 @@ export class Aftermath {
 
   ofEnqueue(outcomes: readonly EnqueueOutcome[]): void {
     this.ofChanged(outcomes.flatMap((outcome) => (outcome.kind === 'enqueued' ? [outcome.job] : [])));
+  }
+
+  /** Enqueued, and given to who waited in the same commit, which tells of the claim itself. */
+  ofHandedOver(jobs: readonly Job[]): void {
+    this.#parts.grown(distinct(jobs.map(({ namespace, queue }) => ({ namespace, name: queue }))));
   }
 
   ofSettlement(outcomes: readonly { readonly kind: string; readonly job?: Job }[]): void {

@@ -1,5 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
-import type { StatementObserver } from '../engine/ports/statement-observer.ts';
+import type { PoolState, StatementObserver } from '../engine/ports/statement-observer.ts';
 import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
@@ -96,6 +96,13 @@ export class Database {
     await endAll(this.#clients);
   }
 
+  get state(): PoolState {
+    const open = this.#clients.filter(({ isOpen, hasLost }) => isOpen && !hasLost).length;
+    const inUse = this.#clients.filter(({ isFree }) => !isFree).length;
+    const { applicationName: name, connections } = this.#options;
+    return { name, connections, open, inUse, waiting: this.#turns.waiting };
+  }
+
   readonly #watch: Watch = async (statement, send) => {
     const end = this.#options.observer?.begin({ name: statement.name, pool: this.#options.applicationName });
     try {
@@ -136,6 +143,7 @@ export class Database {
     const client = clients.find(({ isFree }) => isFree);
     if (client === undefined) throw new Error('no client is free, though it is a turn of one');
     client.isFree = false;
+    client.isOpen = true;
     let timer: NodeJS.Timeout | undefined;
     let overdue: StoreError | null = null;
     const deadline = new Promise<never>((_, reject) => {
@@ -209,6 +217,8 @@ interface Client {
   readonly session: Session;
   /** What a session that is lent is told at the begin of each transaction. */
   readonly preamble: string;
+  /** It was used, and with that connected. */
+  isOpen: boolean;
 }
 
 /** Clients that are replaced together. */
@@ -285,7 +295,7 @@ function connect(options: DatabaseOptions): Client {
   const settings = sessionSettings(options);
   const session = options.session ?? 'own';
   const sql = driver(options, session === 'own' ? settings : {}, () => (client.hasLost = true));
-  const client = { sql, hasLost: false, isFree: true, session, preamble: preambleOf(settings) };
+  const client = { sql, hasLost: false, isFree: true, isOpen: false, session, preamble: preambleOf(settings) };
   return client;
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
-import type { StatementObserver } from '../engine/ports/statement-observer.ts';
+import type { PoolState, StatementObserver } from '../engine/ports/statement-observer.ts';
 import { nowValue } from './clock.ts';
 import { Database, type Session } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
@@ -36,6 +36,7 @@ export interface Store {
   readonly doorbell: Doorbell;
   /** What is off in the server's settings of that which makes a commit last. */
   weakSettings(): Promise<readonly WeakSetting[]>;
+  pools(): readonly PoolState[];
   close(): Promise<void>;
 }
 
@@ -125,14 +126,16 @@ export async function openStore({
   const feed = new Database({ ...eager, connections: FEED_CONNECTIONS, applicationName: 'stint feed' });
   const { vacuum, doorbell } = await openDirect({ url, pooler, directUrl, upkeep, observer });
   const watch = new SchemaWatch({ run: upkeep.run, release, onUnfit });
+  const databases = [hot, slow, upkeep, vacuum, feed];
   return {
+    pools: () => databases.map(({ state }) => state),
     repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
     journal: createJournal(feed.run),
     doorbell,
     weakSettings: () => findWeakSettings(slow.run),
     close: async () => {
       watch.stop();
-      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
+      await Promise.all([doorbell, ...databases].map((one) => one.close()));
     },
   };
 }

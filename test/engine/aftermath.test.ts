@@ -12,6 +12,7 @@ function aftermath() {
     commits: 0,
     untold: 0,
     woken: [] as QueueName[],
+    grown: [] as QueueName[],
     freed: [] as QueueName[],
     dueIn: [] as number[],
     leaseEndsIn: [] as number[],
@@ -27,6 +28,7 @@ function aftermath() {
     },
     mint,
     wake: (queues) => told.woken.push(...queues),
+    grown: (queues) => told.grown.push(...queues),
     freed: (queues) => told.freed.push(...queues),
     dueIn: (milliseconds) => told.dueIn.push(milliseconds),
     leaseEndsIn: (milliseconds) => told.leaseEndsIn.push(milliseconds),
@@ -95,11 +97,17 @@ describe('what follows a commit', () => {
     expect(told).toMatchObject({ commits: 6, untold: 3 });
   });
 
+  it('wakes nobody of what was given in the same commit, and tells who watches the queue', () => {
+    const { of, told } = aftermath();
+    of.ofHandedOver([jobIn('RUNNING', { queue: 'a' }), jobIn('RUNNING', { queue: 'a' })]);
+    expect(told).toMatchObject({ woken: [], grown: [{ name: 'a' }] });
+  });
+
   it('is nothing where nothing was changed', () => {
     const { of, told } = aftermath();
     of.ofEnqueue([{ kind: 'duplicate', job: jobIn('READY'), sameContent: true }, { kind: 'id_taken' }]);
     of.ofSettlement([{ kind: 'already_applied', job: jobIn('READY') }, { kind: 'lease_lost' }]);
-    expect(told).toEqual({ commits: 0, untold: 0, woken: [], freed: [], dueIn: [], leaseEndsIn: [] });
+    expect(told).toEqual({ commits: 0, untold: 0, woken: [], grown: [], freed: [], dueIn: [], leaseEndsIn: [] });
   });
 });
 

@@ -1,5 +1,6 @@
 import { createEngine, type RunningEngine } from '../../src/engine/create-engine.ts';
 import type { EventLog } from '../../src/engine/ports/event-log.ts';
+import type { Watchers } from '../../src/engine/watchers.ts';
 import type { Repository } from '../../src/engine/ports/repository.ts';
 
 const unread = (): never => {
@@ -19,10 +20,11 @@ export const silent: EventLog = {
 };
 
 /** The real engine on a real repository, with no upkeep but what the test asks for. */
-export function engineOn(repository: Repository, log: EventLog = silent): RunningEngine {
+export function engineOn(repository: Repository, log: EventLog = silent, watchers: Watchers = {}): RunningEngine {
   return createEngine({
     repository,
     log,
+    watchers,
     random: () => 0,
     onFailure: (_what, error) => {
       throw error;

@@ -10,7 +10,7 @@ const MAX_OFFERED_BYTES = 1024 * 1024;
 
 export interface HandOverParts {
   readonly repository: Pick<Repository, 'enqueueMany' | 'handOver'>;
-  readonly aftermath: Pick<Aftermath, 'ofEnqueue'>;
+  readonly aftermath: Pick<Aftermath, 'ofEnqueue' | 'ofHandedOver'>;
   /** False, and nothing was looked for, where nobody waits for this queue alone. */
   readonly offer: (name: QueueName, look: OfferedLook) => Promise<boolean>;
 }
@@ -26,7 +26,9 @@ export async function enqueueAndHandOver(parts: HandOverParts, items: readonly E
     parts.aftermath.ofEnqueue(outcomes);
     return outcomes;
   }
-  const given = new Set(handed.given.jobs.flat().map(({ job }) => job.jobId));
+  const jobs = handed.given.jobs.flat().map(({ job }) => job);
+  const given = new Set(jobs.map(({ jobId }) => jobId));
+  parts.aftermath.ofHandedOver(jobs);
   parts.aftermath.ofEnqueue(handed.outcomes.filter((outcome) => outcome.kind !== 'enqueued' || !given.has(outcome.job.jobId)));
   return handed.outcomes;
 }

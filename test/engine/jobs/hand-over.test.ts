@@ -18,6 +18,10 @@ afterAll(() => stage.close());
 
 /** Statements of enqueues and claims, in their order. */
 const sent: string[] = [];
+const UNHEARD = { onLeasesEnded: () => undefined, onDeadLetters: () => undefined, onPruned: () => undefined };
+
+/** Events that were counted. */
+let counted: Record<string, number> = {};
 /** Claims wait for hints. */
 let onParked = () => {};
 let broken: (() => Error) | null = null;
@@ -43,7 +47,9 @@ beforeEach(async () => {
     handOver: (...asked: Parameters<Repository['handOver']>) => noted('handOver', () => handOver(...asked)),
     claim: (...asked: Parameters<Repository['claim']>) => noted('claim', () => repository.claim(...asked)),
   };
-  engine = engineOn(watched, { ...silent, keepHearing });
+  const jobs = { ...UNHEARD, onEvents: (event: string, count: number) => void (counted[event] = (counted[event] ?? 0) + count) };
+  counted = {};
+  engine = engineOn(watched, { ...silent, keepHearing }, { jobs });
 });
 
 const claim = (more: { readonly workerId?: string; readonly queues?: readonly string[] } = {}) =>
@@ -77,6 +83,7 @@ describe('an enqueue', () => {
     await enqueue();
     await Promise.all(claims);
     expect(sent).toEqual(['handOver', 'handOver']);
+    expect(counted).toEqual({ enqueued: 2, claimed: 2, started: 2 });
     expect(await stage.violations(queue.namespace)).toEqual([]);
   });
 
