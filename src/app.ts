@@ -86,9 +86,11 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
+    const ready = () => !stopping && performance.now() - answeredAt < READY_FOR_MS;
+    health.followReadiness(ready);
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
-      ready: () => !stopping && performance.now() - answeredAt < READY_FOR_MS,
+      ready,
       stop: async () => {
         stopping = true;
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
