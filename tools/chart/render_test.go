@@ -129,6 +129,15 @@ func TestReplicasAndMigrationsSeeTheSameDatabase(t *testing.T) {
 	expect(t, "its account is a hook too", text(account, "metadata", "annotations", "helm.sh/hook"), "pre-install,pre-upgrade")
 }
 
+func TestBehindAPoolerBothKnowTheServer(t *testing.T) {
+	rendered := render(t, "--values", chart+"/ci/openshift-values.yaml")
+	for _, name := range []string{"Deployment/release-stint", "Job/release-stint-migrate"} {
+		told := environment(podOf(rendered, name))
+		expect(t, name, told["STINT_DIRECT_DATABASE_URL"], object{"secretKeyRef": object{"name": "stint-database", "key": "DIRECT_URL"}})
+		expect(t, name, told["STINT_POOLER"], "transaction")
+	}
+}
+
 // The Cluster comes with the installation, so a Job before it would wait for a Secret that nobody makes.
 func TestANewPostgresIsMigratedByTheReplicas(t *testing.T) {
 	rendered := everything(t)
@@ -187,7 +196,7 @@ func TestVersionsAreThePackages(t *testing.T) {
 }
 
 // followed by other values are not among settings; the data folder is the embedded Postgres', which the image has not.
-var setByTheChart = []string{"STINT_LISTEN", "STINT_ADMIN_LISTEN", "STINT_INSECURE", "STINT_MIGRATE", "STINT_DATA_DIR"}
+var setByTheChart = []string{"STINT_LISTEN", "STINT_ADMIN_LISTEN", "STINT_INSECURE", "STINT_MIGRATE", "STINT_DIRECT_DATABASE_URL", "STINT_DATA_DIR"}
 
 func TestEverySettingCanBeSet(t *testing.T) {
 	var schema object

@@ -11,6 +11,13 @@
       name: {{ .Values.database.existingSecret.name }}
       key: {{ .Values.database.existingSecret.key }}
       {{- end }}
+{{- with .Values.database.existingSecret.directKey }}
+- name: STINT_DIRECT_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.database.existingSecret.name }}
+      key: {{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "stint.podSecurityContext" -}}

@@ -10,6 +10,12 @@
 {{- if not (or .Values.cloudNativePG.enabled $secret) }}
 {{- fail "database.existingSecret.name: name a Secret that holds DATABASE_URL, or set cloudNativePG.enabled=true" }}
 {{- end }}
+{{- if and .Values.database.existingSecret.directKey (ne (get .Values.settings "STINT_POOLER") "transaction") }}
+{{- fail "database.existingSecret.directKey: only behind a pooler; set settings.STINT_POOLER=transaction" }}
+{{- end }}
+{{- if and .Values.database.existingSecret.directKey .Values.cloudNativePG.enabled }}
+{{- fail "database.existingSecret.directKey: cloudNativePG.enabled makes a database of its own" }}
+{{- end }}
 {{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) }}
 {{- fail "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" }}
 {{- end }}
