@@ -87,12 +87,13 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     const port = await server.listen(config.listen);
     let stopping = false;
     const ready = () => !stopping && performance.now() - answeredAt < READY_FOR_MS;
-    health.followReadiness(ready);
+    const stopFollowing = health.followReadiness(ready);
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
       ready,
       stop: async () => {
         stopping = true;
+        stopFollowing();
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
         await close();
       },

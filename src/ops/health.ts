@@ -17,7 +17,6 @@ export class Health {
   readonly #implementation = new HealthImplementation();
   readonly #names: readonly string[];
   readonly #watchers = new Set<Stream>();
-  #looking: NodeJS.Timeout | undefined;
 
   constructor(services: readonly string[]) {
     this.#names = [OVERALL, ...services];
@@ -30,15 +29,16 @@ export class Health {
     for (const name of this.#names) this.setServiceServing(name, serving);
   }
 
-  /** Until the watches are ended; watchers hear of changes only. */
-  followReadiness(isReady: () => boolean): void {
+  /** Until the answered function is called; watchers hear of changes only. */
+  followReadiness(isReady: () => boolean): () => void {
     let told = isReady();
     this.setServing(told);
-    this.#looking = setInterval(() => {
+    const looking = setInterval(() => {
       if (isReady() === told) return;
       told = !told;
       this.setServing(told);
     }, READINESS_LOOK_MS).unref();
+    return () => clearInterval(looking);
   }
 
   setServiceServing(name: string, serving: boolean): void {
@@ -53,7 +53,6 @@ export class Health {
 
   /** A watch lasts as long as its client; without an end of ours each would hold up the server's own until the last moment. */
   endWatches(): void {
-    clearInterval(this.#looking);
     for (const call of this.#watchers) call.end();
   }
 
