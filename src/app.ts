@@ -9,7 +9,8 @@ import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
-import { openStore } from './repository/store.ts';
+import type { Release } from './repository/schema-version.ts';
+import { openStore, type StoreOptions } from './repository/store.ts';
 
 /** How long calls may take to end at shutdown. */
 const SHUTDOWN_GRACE_MS = 10_000;
@@ -29,9 +30,13 @@ export interface App {
 }
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays'>>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'migrates' | 'pooler' | 'directDatabaseUrl'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
+  /** Somebody has made the schema one that this release must not work on: it is not ready any more, and is to be stopped. */
+  readonly onUnfit?: (refusal: Error) => void;
+  /** Tests play the next one. */
+  readonly release?: Release;
   /** Tests play their own time; production leaves it to the database. */
   readonly clock?: Clock;
   /** The bench compares engines; production has the one. */
@@ -39,11 +44,16 @@ export interface AppOptions {
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
-export async function startApp({ config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine }: AppOptions): Promise<App> {
-  const { journalRetentionDays } = config;
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine } = options;
+  let isFit = true;
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
-    ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
+    ...storeSettings(options),
+    onUnfit: (refusal) => {
+      isFit = false;
+      options.onUnfit?.(refusal);
+    },
   });
   let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
@@ -80,13 +90,14 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     await store.close();
   };
   try {
+    for (const { name, risk } of await store.weakSettings()) logger.warn({ setting: name }, `${name} is off: ${risk}`);
     await hub.start();
     await engine.start();
     // The start itself asks, and the first round comes right behind it.
     onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
-    const ready = () => !stopping && performance.now() - answeredAt < READY_FOR_MS;
+    const ready = () => isFit && !stopping && performance.now() - answeredAt < READY_FOR_MS;
     const stopFollowing = health.followReadiness(ready);
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
@@ -102,4 +113,15 @@ export async function startApp({ config, databaseUrl, logger, clock = DATABASE_C
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** What is not set is left to the store. */
+function storeSettings({ config, release }: AppOptions): Partial<StoreOptions> {
+  const { journalRetentionDays, migrates, pooler, directDatabaseUrl } = config;
+  return {
+    ...(journalRetentionDays === undefined ? {} : { journalRetentionDays }),
+    ...(migrates === undefined ? {} : { migrates }),
+    ...(pooler === undefined || pooler === 'none' ? {} : { pooler, directUrl: directDatabaseUrl ?? null }),
+    ...(release === undefined ? {} : { release }),
+  };
 }

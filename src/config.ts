@@ -8,6 +8,12 @@ export interface Config {
   readonly adminListen: Address;
   /** Null starts the embedded Postgres. Holds a password: never to be logged. */
   readonly databaseUrl: string | null;
+  /** What stands at `databaseUrl`: Postgres itself, or a pooler that lends a session for a transaction. */
+  readonly pooler: 'none' | 'transaction';
+  /** Of the server behind the pooler. Null: nothing goes by it. Holds a password too. */
+  readonly directDatabaseUrl: string | null;
+  /** Whether the service brings the schema up to date when it starts; of the embedded Postgres it always does. */
+  readonly migrates: boolean;
   readonly dataDir: string;
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
@@ -59,6 +65,9 @@ const settings = z.object({
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
   STINT_INSECURE: yesOrNo.default(false),
   DATABASE_URL: databaseUrl.default(null),
+  STINT_POOLER: z.enum(['none', 'transaction'], 'must be none or transaction').default('none'),
+  STINT_DIRECT_DATABASE_URL: databaseUrl.default(null),
+  STINT_MIGRATE: yesOrNo.default(true),
   STINT_DATA_DIR: z.string().default('.stint'),
   STINT_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
   STINT_JOURNAL_RETENTION_DAYS: retentionDays.default(JOURNAL_RETENTION_DAYS.default),
@@ -80,15 +89,30 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     listen: parsed.data.STINT_LISTEN,
     adminListen: parsed.data.STINT_ADMIN_LISTEN,
     databaseUrl: parsed.data.DATABASE_URL,
+    pooler: parsed.data.STINT_POOLER,
+    directDatabaseUrl: parsed.data.STINT_DIRECT_DATABASE_URL,
+    migrates: parsed.data.STINT_MIGRATE,
     dataDir: parsed.data.STINT_DATA_DIR,
     logLevel: parsed.data.STINT_LOG_LEVEL,
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
   };
-  if (isSamePort(config.listen, config.adminListen)) {
-    problems.push(`STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(config.listen)})`);
-  }
+  problems.push(...contradictions(config));
   if (!parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
   return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'config', config };
+}
+
+/** What each setting allows, and another one does not. */
+function contradictions({ listen, adminListen, databaseUrl: url, directDatabaseUrl, pooler, migrates }: Config): readonly string[] {
+  const all: readonly (readonly [boolean, string])[] = [
+    [isSamePort(listen, adminListen), `STINT_ADMIN_LISTEN must not be the address of STINT_LISTEN (${formatAddress(listen)})`],
+    [!migrates && url === null, 'STINT_MIGRATE=false needs DATABASE_URL: the embedded Postgres is brought up to date by the service alone'],
+    [pooler !== 'none' && url === null, 'STINT_POOLER=transaction needs DATABASE_URL: the address of the pooler'],
+    [
+      pooler === 'none' && directDatabaseUrl !== null,
+      'STINT_DIRECT_DATABASE_URL needs STINT_POOLER=transaction: without a pooler everything goes by DATABASE_URL',
+    ],
+  ];
+  return all.flatMap(([isSo, words]) => (isSo ? [words] : []));
 }
 
 /** One line for all addresses that others than this machine reach: without TLS and identities that must be meant. */

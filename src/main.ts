@@ -7,12 +7,17 @@ import { createLogger, type Logger } from './ops/logging.ts';
 import { probePostgres } from './ops/postgres-probe.ts';
 import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
 import { readVersion } from './ops/version.ts';
+import type { MigrationPlan } from './repository/migrate.ts';
 
 /** Draining and a database's checkpoint take seconds; past this time a supervisor loses patience with us anyway. */
 const STOP_LIMIT_MS = 30_000;
 
 /** npm passes Ctrl-C on, so one press may arrive twice within milliseconds; a person who insists takes longer. */
 const FORCE_AFTER_MS = 1_000;
+
+const USAGE = `usage: main.js                     serves
+       main.js migrate             brings the schema of DATABASE_URL up to date, and ends
+       main.js migrate --check     only says what is pending, and ends with 3 if something is`;
 
 /** What runs in this process; each part leans on those that were started before it. */
 interface Part {
@@ -35,14 +40,59 @@ interface AppCode {
 /** A failure to start that one line tells completely. */
 class Refusal extends Error {}
 
+type Command = 'serve' | 'migrate' | 'check';
+
+const commands = new Map<string, Command>([
+  ['', 'serve'],
+  ['migrate', 'migrate'],
+  ['migrate --check', 'check'],
+]);
+
 async function main(): Promise<void> {
+  const command = commands.get(process.argv.slice(2).join(' '));
+  if (command === undefined) {
+    process.stderr.write(`${USAGE}\n`);
+    process.exit(2);
+  }
   const reading = readConfig(process.env);
   if (reading.kind === 'refused') {
     refuse(reading.problems);
     process.exit(1);
   }
   const logger = createLogger({ level: reading.config.logLevel });
+  if (command !== 'serve') process.exit(await migrateOnly(reading.config, command, logger));
   process.exit(await run({ config: reading.config, logger, parts: [], end: new End(logger) }));
+}
+
+/** For a job that goes before the replicas: answers the exit code. What is ended meanwhile has changed nothing. */
+async function migrateOnly({ databaseUrl }: Config, command: 'migrate' | 'check', logger: Logger): Promise<number> {
+  // Who is process 1 of a container gets no signal that it does not ask for.
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(1));
+  if (databaseUrl === null) {
+    refuse(['DATABASE_URL must say what to migrate: the embedded Postgres is brought up to date when the service starts']);
+    return 1;
+  }
+  try {
+    await probePostgres(databaseUrl);
+    const { lookAhead, migrate } = await import('./repository/migrate.ts');
+    const plan = await (command === 'check' ? lookAhead : migrate)(databaseUrl);
+    const { host, database } = readTarget(databaseUrl);
+    process.stdout.write(`stint: the schema in ${host}/${database} ${tellPlan(plan, command)}\n`);
+    return command === 'check' && plan.pending.length > 0 ? 3 : 0;
+  } catch (error) {
+    const words = describeStoreFailure(error, databaseUrl);
+    if (words === null) logger.fatal({ err: error }, 'the migration failed');
+    refuse([words ?? 'nothing was migrated: the log entry above tells why']);
+    return 1;
+  }
+}
+
+function tellPlan({ from, to, pending }: MigrationPlan, command: 'migrate' | 'check'): string {
+  if (pending.length === 0) return `is version ${to}: nothing is pending`;
+  const count = `${pending.length} ${pending.length === 1 ? 'migration' : 'migrations'}`;
+  const before = from === null ? 'nothing' : `version ${from}`;
+  const what = command === 'check' ? `needs ${count} from ${before} to version ${to}` : `went from ${before} to version ${to} by ${count}`;
+  return `${what}: ${pending.join(', ')}`;
 }
 
 function refuse(lines: readonly string[]): void {
@@ -52,14 +102,12 @@ function refuse(lines: readonly string[]): void {
 /** Starts everything, waits for the end, stops what was started: answers the exit code. */
 async function run(service: Process): Promise<number> {
   const { logger, parts, end } = service;
-  let refusal: string | null = null;
   try {
     const banner = await start(service);
     if (banner !== null) process.stdout.write(`${banner}\n`);
     await end.requested;
   } catch (error) {
-    end.request(1);
-    refusal = refusalOf(error, logger);
+    end.request(1, refusalOf(error, logger));
   }
   for (const part of parts.toReversed()) {
     await part.stop().catch((error: unknown) => {
@@ -68,7 +116,7 @@ async function run(service: Process): Promise<number> {
     });
   }
   // Last, where whoever looks for the reason looks first.
-  if (refusal !== null) refuse([refusal]);
+  if (end.refusal !== null) refuse([end.refusal]);
   return end.exitCode;
 }
 
@@ -95,10 +143,11 @@ async function start(service: Process): Promise<string | null> {
   return `stint ${readVersion()} serves gRPC on ${started.grpcAddress} (admin ${formatAddress({ host: address, port })}, ${store})`;
 }
 
-async function startService({ config, logger }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
+async function startService({ config, logger, end }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
   try {
     if (config.databaseUrl !== null) await probePostgres(config.databaseUrl);
-    return await startApp({ config, databaseUrl, logger });
+    const onUnfit = (unfit: Error) => end.request(1, storeWords(unfit, config) ?? unfit.message);
+    return await startApp({ config, databaseUrl, logger, onUnfit });
   } catch (error) {
     const words = isListenError(error) ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
     throw words === null ? error : new Refusal(words, { cause: error });
@@ -111,8 +160,8 @@ function isListenError(error: unknown): error is Error {
 }
 
 /** Only what the caller named is the caller's to mend. */
-function storeWords(error: unknown, { databaseUrl }: Config): string | null {
-  return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl);
+function storeWords(error: unknown, { databaseUrl, directDatabaseUrl }: Config): string | null {
+  return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl, directDatabaseUrl);
 }
 
 async function startAdmin(config: Config, isReady: () => boolean): Promise<AdminServer> {
@@ -147,6 +196,8 @@ function refusalOf(error: unknown, logger: Logger): string {
 /** The wish to end, from wherever it comes. */
 class End {
   exitCode = 0;
+  /** Why, in one line, where it was no signal. */
+  refusal: string | null = null;
   readonly requested: Promise<null>;
   #settle: (nothing: null) => void = () => undefined;
   #sinceMs: number | null = null;
@@ -168,7 +219,8 @@ class End {
   }
 
   /** Again and again if need be: the worst exit code stays. */
-  request(exitCode: number): void {
+  request(exitCode: number, refusal: string | null = null): void {
+    this.refusal ??= refusal;
     this.exitCode = Math.max(this.exitCode, exitCode);
     if (this.#sinceMs !== null) return;
     this.#sinceMs = performance.now();

@@ -18,6 +18,9 @@ describe('the configuration', () => {
       listen: { host: '127.0.0.1', port: 50_051 },
       adminListen: { host: '127.0.0.1', port: 9_464 },
       databaseUrl: null,
+      pooler: 'none',
+      directDatabaseUrl: null,
+      migrates: true,
       dataDir: '.stint',
       logLevel: 'info',
       journalRetentionDays: 7,
@@ -30,6 +33,9 @@ describe('the configuration', () => {
       STINT_INSECURE: 'true',
       STINT_ADMIN_LISTEN: '[::1]:2',
       DATABASE_URL: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      STINT_POOLER: 'transaction',
+      STINT_DIRECT_DATABASE_URL: 'postgres://u:p@primary.example/stint',
+      STINT_MIGRATE: 'false',
       STINT_DATA_DIR: '/var/lib/stint',
       STINT_LOG_LEVEL: 'debug',
       STINT_JOURNAL_RETENTION_DAYS: '30',
@@ -38,6 +44,9 @@ describe('the configuration', () => {
       listen: { host: '0.0.0.0', port: 1 },
       adminListen: { host: '::1', port: 2 },
       databaseUrl: 'postgres://u:p@db.example:5433/stint?sslmode=require',
+      pooler: 'transaction',
+      directDatabaseUrl: 'postgres://u:p@primary.example/stint',
+      migrates: false,
       dataDir: '/var/lib/stint',
       logLevel: 'debug',
       journalRetentionDays: 30,
@@ -122,6 +131,20 @@ describe('the configuration', () => {
     const [line = '', ...more] = problems({ STINT_LISTEN: '0.0.0.0:1', STINT_ADMIN_LISTEN: '0.0.0.0:2' });
     expect(line).toMatch(/^STINT_LISTEN \(0\.0\.0\.0:1\) and STINT_ADMIN_LISTEN \(0\.0\.0\.0:2\) .*STINT_INSECURE=true$/);
     expect(more).toEqual([]);
+  });
+
+  it('migrates the embedded Postgres itself, or nobody would', () => {
+    expect(problems({ STINT_MIGRATE: 'false' })).toEqual([expect.stringMatching(/^STINT_MIGRATE=false needs DATABASE_URL/)]);
+    expect(problems({ STINT_MIGRATE: 'no', DATABASE_URL: 'postgres://h/d' })).toEqual(['STINT_MIGRATE must be true or false']);
+  });
+
+  it('takes a pooler before a database of its own only, and another way to it only with a pooler', () => {
+    const url = 'postgres://u:hunter2@h/d';
+    expect(problems({ STINT_POOLER: 'session', DATABASE_URL: url })).toEqual(['STINT_POOLER must be none or transaction']);
+    expect(problems({ STINT_POOLER: 'transaction' })).toEqual([expect.stringMatching(/^STINT_POOLER=transaction needs DATABASE_URL/)]);
+    const alone = problems({ STINT_DIRECT_DATABASE_URL: url, DATABASE_URL: url });
+    expect(alone).toEqual([expect.stringMatching(/^STINT_DIRECT_DATABASE_URL needs STINT_POOLER=transaction(?!.*hunter2)/)]);
+    expect(problems({ STINT_POOLER: 'transaction', DATABASE_URL: url, STINT_DIRECT_DATABASE_URL: url })).toEqual([]);
   });
 
   it.each(['1', 'yes', 'TRUE', ' true'])('refuses %j for yes or no', (text) => {

@@ -9,6 +9,7 @@ const longFilesAllowed: Record<string, string> = {
 
 /** Where text becomes part of a statement as it is; the file says why that is safe there. */
 const rawSqlAllowed: Record<string, string> = {
+  'src/repository/migrate.ts': 'sends the text of a migration, a file of ours',
   'src/repository/database.ts': 'sends the text of a statement, which holds no value: values travel as parameters',
 };
 

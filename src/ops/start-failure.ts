@@ -6,18 +6,24 @@ const CAUSES_FOLLOWED = 5;
  * One line for whoever started the service: what stands between it and its database, and how to mend that. Null for
  * what is not expected to go wrong; a message of the database, which may hold a statement's values, is never told.
  */
-export function describeStoreFailure(error: unknown, databaseUrl: string): string | null {
+export function describeStoreFailure(error: unknown, databaseUrl: string, directUrl: string | null = null): string | null {
   const chain = causesOf(error);
+  const isDirect = directUrl !== null && findKind(chain, 'direct_database') !== null;
+  const words = describeFailure(chain, readTarget(isDirect ? directUrl : databaseUrl));
+  return words === null ? null : `${isDirect ? 'STINT_DIRECT_DATABASE_URL' : 'DATABASE_URL'}: ${words}`;
+}
+
+function describeFailure(chain: readonly unknown[], target: Target): string | null {
   for (const cause of chain) {
-    const words = databaseRefusal(codeOf(cause), databaseUrl);
+    const words = databaseRefusal(codeOf(cause), target);
     if (words !== null) return words;
   }
-  const { host } = readTarget(databaseUrl);
+  const { host } = target;
   const unfit = findKind(chain, 'unfit_server');
-  if (unfit !== null) return `DATABASE_URL: ${host}: ${unfit.message}`;
+  if (unfit !== null) return `${host}: ${unfit.message}`;
   // The driver tries again without end where a connection is taken and then dropped, until our own deadline.
   if (findKind(chain, 'unavailable') === null) return null;
-  return `DATABASE_URL: ${host} does not answer as a Postgres does: correct the host and port`;
+  return `${host} does not answer as a Postgres does: correct the host and port`;
 }
 
 /** The errors of storage have a kind. */
@@ -90,17 +96,19 @@ const refusals: Record<string, (target: Target) => string> = {
   '28000': ({ user }) => `user "${user}" may not log in: correct the user, or admit it in pg_hba.conf`,
   '3D000': ({ database }) => `there is no database "${database}": create it, or correct the name`,
   '42501': ({ user, database }) => `user "${user}" may not create tables in database "${database}": grant it CREATE there`,
+  '08P01': ({ host }) => `a pooler at ${host} refused the connection: set STINT_POOLER=transaction if it is one, and see its log`,
   '25006': ({ host }) => `${host} is a standby that only reads: give the address of the primary`,
   '53300': ({ host }) => `${host} has no connection left: raise its max_connections, or close some`,
+  '55P03': ({ host }) => `${host}: a table stayed locked: end the transaction that holds it, see pg_stat_activity, then try again`,
   '57P03': ({ host }) => `${host} is starting up or shutting down: try again when it is ready`,
 };
 
-function databaseRefusal(code: string | null, databaseUrl: string): string | null {
+function databaseRefusal(code: string | null, target: Target): string | null {
   if (code === null) return null;
   const words = refusals[code];
-  if (words !== undefined) return `DATABASE_URL: ${words(readTarget(databaseUrl))}`;
+  if (words !== undefined) return words(target);
   if (/CERT|SELF_SIGNED|TLS|SSL/.test(code)) {
-    return `DATABASE_URL: no trusted TLS connection to ${readTarget(databaseUrl).host} (${code}): name its CA in NODE_EXTRA_CA_CERTS, or correct sslmode`;
+    return `no trusted TLS connection to ${target.host} (${code}): name its CA in NODE_EXTRA_CA_CERTS, or correct sslmode`;
   }
   return null;
 }

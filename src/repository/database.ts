@@ -10,7 +10,7 @@ const QUERY_DEADLINE_MS = 15_000;
 /** Of a query's deadline, what the server gets: a slow query ends there first, and is not taken for a dead connection. */
 const STATEMENT_SHARE = 2 / 3;
 /** One locked row must not stall the batch it is in. */
-const LOCK_TIMEOUT_MS = 250;
+export const LOCK_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_S = 5;
 const CLOSE_TIMEOUT_S = 2;
 
@@ -30,12 +30,21 @@ export const HOT_SETTINGS = {
  */
 export const PLAIN_SETTINGS = { enable_seqscan: 'off', jit: 'off' };
 
+/**
+ * Whose the session is that a statement meets. Its `own` connection's: the settings are told when it opens, and plans are kept. One that a transaction
+ * pooler `lends` for a transaction: the settings go with each, and no plan is kept. `lends_bare` is that for what does not run in a transaction,
+ * such as a vacuum: it goes by the settings of the server.
+ */
+export type Session = 'own' | 'lends' | 'lends_bare';
+
 export interface DatabaseOptions {
   readonly url: string;
   readonly connections: number;
   readonly applicationName: string;
   /** `hot` pins plans for the short statements of the request path; `plain` is for upkeep and long reads. */
   readonly settings: 'hot' | 'plain';
+  /** Default: `own`. */
+  readonly session?: Session;
   /** Default: 15 s. */
   readonly queryDeadlineMs?: number;
   /** Called when the server that answers has no epoch yet, or no partitions for today; the statement is then tried once more. */
@@ -70,8 +79,7 @@ export class Database {
     this.#clients = connectEach(options);
   }
 
-  readonly run: Run = (statement, values) =>
-    this.#guarded(({ sql }) => sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true }));
+  readonly run: Run = (statement, values) => this.#guarded((client) => runAlone(client, statement, values));
 
   /** All statements that `work` runs commit together; its refusal to go on (a throw) undoes them. */
   transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
@@ -180,6 +188,9 @@ interface Client {
   /** Its connection was closed since it was made. */
   hasLost: boolean;
   isFree: boolean;
+  readonly session: Session;
+  /** What a session that is lent is told at the begin of each transaction. */
+  readonly preamble: string;
 }
 
 /** Clients that are replaced together. */
@@ -203,9 +214,10 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
     };
     const body = async (connection: TransactionSql) => {
       try {
+        if (client.session === 'lends') await prepareSession(connection, client.preamble);
         const outcome = await work(async (statement, values) => {
           check();
-          return connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: true });
+          return connection.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' });
         });
         check();
         return { value: outcome };
@@ -219,6 +231,22 @@ function inTransaction<T>(client: Client, work: (run: Run) => Promise<T>): Promi
   });
 }
 
+async function runAlone<P extends string>(client: Client, statement: Statement<P>, values: Values<P>): Promise<readonly Row[]> {
+  if (client.session === 'lends') return await inTransaction(client, (run) => run(statement, values));
+  return await client.sql.unsafe<Row[]>(statement.text, bind(statement, values), { prepare: client.session === 'own' });
+}
+
+/** A pooler passes nothing on of what the server tells of itself, so that it is asked. */
+async function prepareSession(connection: TransactionSql, preamble: string): Promise<void> {
+  if (parseStandby(await connection.unsafe(preamble))) throw new StandbyAnswered();
+}
+
+/** Of several commands the driver gives the answer of each; the last is the one that has rows. */
+function parseStandby(answers: readonly unknown[]): boolean {
+  const [row] = answers.at(-1) as readonly Row[];
+  return row?.['in_hot_standby'] !== 'off';
+}
+
 export function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
   return statement.parameters.map((name) => (name === 'shard' ? ONLY_SHARD : values[name]));
 }
@@ -227,14 +255,36 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
 const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Client {
-  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false, isFree: true };
+  const settings = sessionSettings(options);
+  const session = options.session ?? 'own';
+  const sql = driver(options, session === 'own' ? settings : {}, () => (client.hasLost = true));
+  const client = { sql, hasLost: false, isFree: true, session, preamble: preambleOf(settings) };
   return client;
 }
 
-function driver(options: DatabaseOptions, onclose: () => void): Sql {
+type Settings = Readonly<Record<string, string>>;
+
+function sessionSettings(options: DatabaseOptions): Settings {
+  return {
+    TimeZone: 'UTC',
+    statement_timeout: String(Math.floor(deadlineOf(options) * STATEMENT_SHARE)),
+    lock_timeout: String(LOCK_TIMEOUT_MS),
+    idle_in_transaction_session_timeout: String(deadlineOf(options)),
+    ...(options.settings === 'hot' ? HOT_SETTINGS : PLAIN_SETTINGS),
+  };
+}
+
+/** None of these takes a snapshot: a transaction may still choose its isolation. */
+function preambleOf(settings: Settings): string {
+  return [...Object.entries(settings).map(([name, value]) => `set local ${name} = '${value}'`), 'show in_hot_standby'].join('; ');
+}
+
+function driver(options: DatabaseOptions, settings: Settings, onclose: () => void): Sql {
   return postgres(options.url, {
     ...UNPIPELINED,
     onclose,
+    // Its COMMIT too: a plan that another session keeps fails there, the driver sends it again, and what it then ends is an aborted transaction.
+    prepare: options.session === undefined || options.session === 'own',
     // A connection that closes is one that was lost.
     max_lifetime: null,
     max: 1,
@@ -245,13 +295,6 @@ function driver(options: DatabaseOptions, onclose: () => void): Sql {
       // Dates lose microseconds: instants stay text until row.ts parses them.
       date: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: (value: string) => value },
     },
-    connection: {
-      application_name: options.applicationName,
-      TimeZone: 'UTC',
-      statement_timeout: Math.floor(deadlineOf(options) * STATEMENT_SHARE),
-      lock_timeout: LOCK_TIMEOUT_MS,
-      idle_in_transaction_session_timeout: deadlineOf(options),
-      ...(options.settings === 'hot' ? HOT_SETTINGS : PLAIN_SETTINGS),
-    },
+    connection: { application_name: options.applicationName, ...settings },
   });
 }

@@ -434,6 +434,13 @@ create table stint.request (
 );
 CREATE INDEX request_at ON stint.request USING btree (shard, at);
 
+create table stint.schema_version (
+  shard smallint not null,
+  version integer not null,
+  serves_from integer not null,
+  constraint schema_version_shard_pk PRIMARY KEY (shard)
+);
+
 create table stint.session (
   shard smallint not null,
   id uuid not null,

@@ -42,6 +42,20 @@ export const journalN = stint.sequence('journal_n');
 /** Emit order of dead letters. */
 export const deadLetterN = stint.sequence('dead_letter_n');
 
+/**
+ * Which migrations made these tables, and the oldest of all releases that work on them, told by the migration that its tables begin with: what
+ * a service compares with its own before it serves, and while it does. Each migration writes its number here.
+ */
+export const schemaVersion = stint.table(
+  'schema_version',
+  {
+    shard: smallint('shard').notNull(),
+    version: integer('version').notNull(),
+    servesFrom: integer('serves_from').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.shard] })],
+);
+
 /** One history of the database: a restore or a fail-over begins another, and transaction ids, cursors and fences know. */
 export const epoch = stint.table(
   'epoch',

@@ -4,12 +4,16 @@ import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
 import { nowValue } from './clock.ts';
-import { Database } from './database.ts';
+import { Database, type Session } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
 import { openEpoch } from './epoch.ts';
 import { createJournal } from './events/journal.ts';
-import { migrate } from './migrate.ts';
+import { checkSchema, migrate } from './migrate.ts';
 import { createRepository } from './repository.ts';
+import { type Release, thisRelease } from './schema-version.ts';
+import { SchemaWatch } from './schema-watch.ts';
+import { findWeakSettings, refuseHiddenPooler, type WeakSetting } from './server-fitness.ts';
+import { createSilentDoorbell } from './silent-doorbell.ts';
 import { ensurePartitions } from './upkeep/ensure-partitions.ts';
 
 /** One lane an operation, and some for reads. */
@@ -29,6 +33,8 @@ export interface Store {
   readonly repository: Repository;
   readonly journal: Journal;
   readonly doorbell: Doorbell;
+  /** What is off in the server's settings of that which makes a commit last. */
+  weakSettings(): Promise<readonly WeakSetting[]>;
   close(): Promise<void>;
 }
 
@@ -43,25 +49,51 @@ function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   };
 }
 
+/** What keeps a start from the server behind the pooler; the cause says what it is. */
+class DirectDatabaseError extends Error {
+  override readonly name = 'DirectDatabaseError';
+  readonly kind = 'direct_database';
+}
+
+function directRefusal(cause: unknown): never {
+  throw new DirectDatabaseError('the server behind the pooler cannot be had', { cause });
+}
+
 export interface StoreOptions {
   readonly url: string;
+  /** Whether a transaction pooler stands at `url`. Default: none. */
+  readonly pooler?: 'none' | 'transaction';
+  /** Of the server behind the pooler, for what a session that is lent cannot do: to listen, and to vacuum by settings of its own. */
+  readonly directUrl?: string | null;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Default: 7. */
   readonly journalRetentionDays?: number;
+  /** False leaves it to others to bring the schema up to date, and refuses one that is not. Default: true. */
+  readonly migrates?: boolean;
+  /** Tests play the next one. */
+  readonly release?: Release;
+  /** The schema was changed, while this is open, to one that the release must not work on. */
+  readonly onUnfit?: (refusal: Error) => void;
 }
 
-/** Brings the schema up to date and opens the pools. Throws what the driver says where the database cannot be reached. */
+/** Brings the schema up to date, or looks whether it is, and opens the pools. Throws what the driver says where the database cannot be reached. */
 export async function openStore({
   url,
+  pooler = 'none',
+  directUrl = pooler === 'none' ? url : null,
   clock,
   random,
   journalRetentionDays = JOURNAL_RETENTION_DAYS.default,
+  migrates = true,
+  release = thisRelease(),
+  onUnfit = () => undefined,
 }: StoreOptions): Promise<Store> {
-  await migrate(url);
+  await (migrates ? migrate : checkSchema)(url, release);
+  const session: Session = pooler === 'none' ? 'own' : 'lends';
   const upkeep = new Database({
-    url,
+    ...{ url, session },
     connections: UPKEEP_CONNECTIONS,
     applicationName: 'stint upkeep',
     settings: 'plain',
@@ -69,7 +101,7 @@ export async function openStore({
     onUnprepared: () => prepare(),
   });
   const slow = new Database({
-    url,
+    ...{ url, session },
     connections: SLOW_CONNECTIONS,
     applicationName: 'stint slow',
     settings: 'plain',
@@ -81,23 +113,45 @@ export async function openStore({
     await ensurePartitions(slow.run, nowValue(clock));
     await openEpoch(slow.run);
   });
+  if (pooler === 'none') await refuseHiddenPooler(slow.run);
   await prepare();
-  const hot = new Database({ url, connections: HOT_CONNECTIONS, applicationName: 'stint hot', settings: 'hot', onUnprepared: prepare });
-  const feed = new Database({ url, connections: FEED_CONNECTIONS, applicationName: 'stint feed', settings: 'hot', onUnprepared: prepare });
+  const eager = { url, session, settings: 'hot', onUnprepared: prepare } as const;
+  const hot = new Database({ ...eager, connections: HOT_CONNECTIONS, applicationName: 'stint hot' });
+  const feed = new Database({ ...eager, connections: FEED_CONNECTIONS, applicationName: 'stint feed' });
+  const { vacuum, doorbell } = await openDirect({ url, pooler, directUrl, upkeep });
+  const watch = new SchemaWatch({ run: upkeep.run, release, onUnfit });
+  return {
+    repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
+    journal: createJournal(feed.run),
+    doorbell,
+    weakSettings: () => findWeakSettings(slow.run),
+    close: async () => {
+      watch.stop();
+      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
+    },
+  };
+}
+
+interface Direct {
+  readonly vacuum: Database;
+  readonly doorbell: Doorbell;
+}
+
+interface DirectOptions extends Required<Pick<StoreOptions, 'url' | 'pooler'>> {
+  readonly directUrl: string | null;
+  readonly upkeep: Database;
+}
+
+/** What a session that is lent cannot do, or does worse. */
+async function openDirect({ url, pooler, directUrl, upkeep }: DirectOptions): Promise<Direct> {
   const vacuum = new Database({
-    url,
+    ...(directUrl === null ? { url, session: 'lends_bare' } : { url: directUrl }),
     connections: 1,
     applicationName: 'stint vacuum',
     settings: 'plain',
     queryDeadlineMs: VACUUM_DEADLINE_MS,
   });
-  const doorbell = createDoorbell(url, upkeep);
-  return {
-    repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
-    journal: createJournal(feed.run),
-    doorbell,
-    close: async () => {
-      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
-    },
-  };
+  if (directUrl === null) return { vacuum, doorbell: createSilentDoorbell() };
+  if (pooler !== 'none') await refuseHiddenPooler(vacuum.run).catch(directRefusal);
+  return { vacuum, doorbell: createDoorbell(directUrl, upkeep) };
 }

@@ -91,6 +91,8 @@ async function fill(sql: Sql, tables: readonly DumpedTable[], sequences: readonl
   await sql.begin(async (transaction) => {
     for (const { name, partition, rows } of tables) {
       if (partition !== null) await transaction.unsafe(partition);
+      // The migrations have written a row of their own.
+      await transaction.unsafe(`delete from ${name}`);
       await transaction.unsafe(`insert into ${name} select (r.row::${name}).* from unnest($1::text[]) as r(row)`, [sql.array([...rows])]);
     }
   });

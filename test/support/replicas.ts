@@ -16,13 +16,14 @@ export class Replica {
   }
 
   /** Serves when it is given; `buildService` must have been called. Ends with `close` only. */
-  static async start(databaseUrl: string): Promise<Replica> {
+  static async start(databaseUrl: string, environment: Readonly<Record<string, string>> = {}): Promise<Replica> {
     const address = `${loopback}:${await findLastingPort()}`;
     const replica = new Replica(address, {
       DATABASE_URL: databaseUrl,
       STINT_LISTEN: address,
       STINT_ADMIN_LISTEN: `${loopback}:${await findLastingPort()}`,
       STINT_LOG_LEVEL: 'warn',
+      ...environment,
     });
     await replica.#untilServing();
     return replica;
@@ -73,7 +74,7 @@ export class Replica {
   }
 }
 
-/** As many replicas over one database. */
-export function startReplicas(databaseUrl: string, count: number): Promise<Replica[]> {
-  return Promise.all(Array.from({ length: count }, () => Replica.start(databaseUrl)));
+/** As many replicas over one database, with what else is set for all of them. */
+export function startReplicas(databaseUrl: string, count: number, environment: Readonly<Record<string, string>> = {}): Promise<Replica[]> {
+  return Promise.all(Array.from({ length: count }, () => Replica.start(databaseUrl, environment)));
 }
