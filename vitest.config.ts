@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Where CI wants the machine-readable report; a developer's run writes none. */
 const jsonReport = process.env['TEST_REPORT_FILE'];
@@ -6,6 +6,8 @@ const jsonReport = process.env['TEST_REPORT_FILE'];
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // It installs packages: `npm run test:image`.
+    exclude: [...configDefaults.exclude, ...(process.env['STINT_IMAGE'] === '1' ? [] : ['test/image/**'])],
     // One embedded Postgres for the whole run: starting one per file would cost a second each.
     globalSetup: ['test/support/global-setup.ts'],
     // Processes, not threads, for tests send signals. Files that follow each other in one process load the service's modules

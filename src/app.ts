@@ -95,7 +95,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     watchers: watchersOf(commits, metrics, config.metricsQueues),
   });
   const rpcLog = new RpcLog(logger);
-  const server = new GrpcServer(new Health(SERVICE_NAMES), config.connectionLife, everyRpcObserver([...calls, rpcLog]));
+  const health = new Health(SERVICE_NAMES);
+  const server = new GrpcServer(health, config.connectionLife, everyRpcObserver([...calls, rpcLog]));
   addReflection(server.server);
   addServices(server.server, {
     engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
@@ -117,16 +118,18 @@ export async function startApp(options: AppOptions): Promise<App> {
     onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
-    const isReady = () => isFit && !stopping && performance.now() - answeredAt < READY_FOR_MS;
+    const ready = () => isFit && !stopping && performance.now() - answeredAt < READY_FOR_MS;
     metrics?.watch(() => ({
-      ...{ isReady: isReady(), answeredAgoMs: performance.now() - answeredAt },
+      ...{ isReady: ready(), answeredAgoMs: performance.now() - answeredAt },
       ...{ pools: store.pools(), feed: hub.state, engine: engine.state() },
     }));
+    const stopFollowing = health.followReadiness(ready);
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
-      ready: isReady,
+      ready,
       stop: async () => {
         stopping = true;
+        stopFollowing();
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
         await close();
       },

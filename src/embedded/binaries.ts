@@ -25,7 +25,7 @@ export async function locateBinaries(): Promise<Binaries> {
   if (entry === null) {
     throw new EmbeddedPostgresError(
       'binaries_missing',
-      `no packaged Postgres for this platform is installed (${name}): set DATABASE_URL to a Postgres of your own, or install the optional dependencies`,
+      `DATABASE_URL is required, for the embedded Postgres (${name}) is not installed, as in the container image: set it to postgres://user:password@host:5432/database`,
     );
   }
   const packageFolder = join(dirname(entry), '..');

@@ -1,7 +1,17 @@
 /** The repository with one who counts what was done: by the outcomes, so that nothing is counted that was undone, refused or done before. */
 import type { CountedEvent, JobObserver } from './ports/job-observer.ts';
 import type { Job } from '../domain/job.ts';
-import type { AbandonOutcome, CancelOutcome, CompleteItem, EnqueueOutcome, FailOutcome, Given, Operated, Repository, SettleOutcome } from './ports/repository.ts';
+import type {
+  AbandonOutcome,
+  CancelOutcome,
+  CompleteItem,
+  EnqueueOutcome,
+  FailOutcome,
+  Given,
+  Operated,
+  Repository,
+  SettleOutcome,
+} from './ports/repository.ts';
 import type { EndedLeases, EndedWaiting } from './ports/upkeep.ts';
 
 export function watched(repository: Repository, jobs: JobObserver): Repository {

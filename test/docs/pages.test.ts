@@ -9,7 +9,7 @@ import { WorkerServiceService } from '../../gen/stint/v1/worker_service.ts';
 import { readConfig } from '../../src/config.ts';
 import { projectRoot } from '../house/source.ts';
 
-const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...pagesIn('docs'), ...pagesIn('docs/adr')];
+const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'deploy/helm/stint/README.md', ...pagesIn('docs'), ...pagesIn('docs/adr')];
 const read = (page: string) => readFileSync(join(projectRoot, page), 'utf8');
 
 function pagesIn(folder: string): string[] {

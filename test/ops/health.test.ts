@@ -1,18 +1,9 @@
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Client, credentials, Server, ServerCredentials, status as Code } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Health } from '../../src/ops/health.ts';
+import { deserializeProbe, NOT_SERVING, probeHealth, serializeProbe, SERVING } from '../support/health-probe.ts';
 
 const serviceName = 'stint.v1.JobService';
-const SERVING = 1;
-const NOT_SERVING = 2;
-
-// grpc.health.v1 by hand: a request is field 1, the service; an answer is field 1, the status.
-const serialize = (service: string) => Buffer.from(new BinaryWriter().uint32(0x0a).string(service).finish());
-const deserialize = (bytes: Buffer) => {
-  const reader = new BinaryReader(bytes);
-  return bytes.length === 0 ? 0 : (reader.uint32(), reader.int32());
-};
 
 describe('health', () => {
   let health: Health;
@@ -36,12 +27,7 @@ describe('health', () => {
     server.forceShutdown();
   });
 
-  const check = (service: string) =>
-    new Promise<number | string | undefined>((resolve) => {
-      client.makeUnaryRequest('/grpc.health.v1.Health/Check', serialize, deserialize, service, (error, status) =>
-        resolve(error?.details ?? status),
-      );
-    });
+  const check = async (service: string) => await probeHealth(client, service);
 
   it('is what it was set to, for each service and overall', async () => {
     expect(await check('')).toBe(NOT_SERVING);
@@ -51,13 +37,22 @@ describe('health', () => {
     expect(await Promise.all([check(''), check(serviceName)])).toEqual([SERVING, NOT_SERVING]);
   });
 
+  it('of the process itself is good before, while and after everything else is', async () => {
+    const seen: (number | string | undefined)[] = [];
+    for (const serving of [false, true, false]) {
+      health.setServing(serving);
+      seen.push(await check('liveness'));
+    }
+    expect(seen).toEqual([SERVING, SERVING, SERVING]);
+  });
+
   it('is not known of a service that is not there', async () => {
     expect(await check('stint.v1.Nothing')).toContain('unknown');
   });
 
   it('tells a watcher of changes, and lets it go before a stop', async () => {
     const seen: number[] = [];
-    const stream = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', serialize, deserialize, '');
+    const stream = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', serializeProbe, deserializeProbe, '');
     const ended = new Promise<Code>((resolve) => stream.on('status', ({ code }) => resolve(code)));
     await new Promise<void>((resolve) => {
       stream.on('data', (status: number) => {

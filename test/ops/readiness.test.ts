@@ -1,8 +1,10 @@
 import { Writable } from 'node:stream';
+import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type App, startApp } from '../../src/app.ts';
 import { createLogger } from '../../src/ops/logging.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { NOT_SERVING, probeHealth, SERVING } from '../support/health-probe.ts';
 import { startWireProxy } from '../support/wire-proxy.ts';
 
 describe('readiness', () => {
@@ -43,6 +45,23 @@ describe('readiness', () => {
     await vi.waitFor(() => expect(app.ready()).toBe(true), { timeout: 20_000 });
     await app.stop();
     expect(app.ready()).toBe(false);
+  });
+
+  it('is told over gRPC too, while the process goes on to live', async () => {
+    const proxy = await startWireProxy(database.url);
+    onTestFinished(async () => await proxy.close());
+    const app = await serve(proxy.url);
+    const client = new Client(app.grpcAddress, credentials.createInsecure());
+    onTestFinished(() => client.close());
+    const told = async () => [await probeHealth(client, ''), await probeHealth(client, 'stint.v1.JobService')];
+    expect(await told()).toEqual([SERVING, SERVING]);
+    proxy.swallow();
+    vi.advanceTimersByTime(5_000);
+    await vi.waitFor(async () => expect(await told()).toEqual([NOT_SERVING, NOT_SERVING]), { timeout: 20_000 });
+    expect(await probeHealth(client, 'liveness')).toBe(SERVING);
+    proxy.resume();
+    await vi.waitFor(async () => expect(await told()).toEqual([SERVING, SERVING]), { timeout: 20_000 });
+    await app.stop();
   });
 
   it('outlasts one task of many that fails', async () => {
