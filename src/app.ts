@@ -6,15 +6,17 @@ import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-
 import type { WorkerObserver } from './engine/ports/worker-observer.ts';
 import { observedWorkers } from './engine/observed-workers.ts';
 import { everyStatementObserver, type StatementObserver } from './engine/ports/statement-observer.ts';
+import type { Watchers } from './engine/watchers.ts';
 import { EventHub } from './feed/event-hub.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { addServices, SERVICE_NAMES } from './grpc/services.ts';
 import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
+import type { Metrics } from './ops/metrics/metrics.ts';
 import { everyRpcObserver, type RpcObserver } from './ops/rpc-observer.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
-import { openStore } from './repository/store.ts';
+import { openStore, type Store } from './repository/store.ts';
 
 /** How long calls may take to end at shutdown. */
 const SHUTDOWN_GRACE_MS = 10_000;
@@ -44,7 +46,7 @@ export interface Observers {
 const NOBODY: Observers = { calls: [], commits: [], statements: [] };
 
 export interface AppOptions {
-  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'connectionLife'>>;
+  readonly config: Pick<Config, 'listen'> & Partial<Pick<Config, 'journalRetentionDays' | 'connectionLife' | 'metricsQueues'>>;
   readonly databaseUrl: string;
   readonly logger: Logger;
   /** Tests play their own time; production leaves it to the database. */
@@ -53,13 +55,15 @@ export interface AppOptions {
   readonly engineOf?: (parts: EngineParts) => RunningEngine;
   /** Default: nobody. */
   readonly observers?: Observers;
+  /** Default: none, and nothing is measured. */
+  readonly metrics?: Metrics;
 }
 
 /** Migrates, then serves. Throws what keeps it from that: a `ListenError`, or what the driver or storage said. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY } = options;
-  const { calls, commits, statements, workers } = observers;
-  const { journalRetentionDays } = config;
+  const { config, databaseUrl, logger, clock = DATABASE_CLOCK, engineOf = createEngine, observers = NOBODY, metrics } = options;
+  const { journalRetentionDays, metricsQueues = 0 } = config;
+  const { calls, commits, statements } = metrics === undefined ? observers : together(observers, metrics);
   const store = await openStore({
     ...{ url: databaseUrl, clock, random: Math.random },
     statementObserver: statements.length === 0 ? undefined : everyStatementObserver(statements),
@@ -67,31 +71,22 @@ export async function startApp(options: AppOptions): Promise<App> {
   });
   let answeredAt = Number.NEGATIVE_INFINITY;
   const onFailure = (what: string, error: unknown) => {
+    metrics?.onBackgroundFailure(what);
     logger.warn({ err: error, what }, 'background work failed, and will be tried again');
   };
   const onHealthy = () => {
     answeredAt = performance.now();
   };
-  const hub = new EventHub({
-    journal: store.journal,
-    doorbell: store.doorbell,
-    onEvents: (events) => engine.onEvents(events),
-    onBegin: () => engine.onBegin(),
-    onProgress: (read) => engine.onProgress(read),
-    onQueues: () => engine.onQueues(),
-    onNewEpoch: () => engine.onNewEpoch(),
-    onFailure: (error) => onFailure('feed', error),
-  });
+  const hub = createHub(store, { engine: () => engine, metrics, onFailure: (error) => onFailure('feed', error) });
   const engine = engineOf({
     ...{ repository: store.repository, log: hub, random: Math.random, onFailure, onHealthy },
     tellProgress: (told) => store.doorbell.tell(told),
-    commitObserver: commits.length === 0 ? undefined : everyCommitObserver(commits),
+    watchers: watchersOf(commits, metrics, metricsQueues),
   });
-  const health = new Health(SERVICE_NAMES);
-  const server = new GrpcServer(health, config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
+  const server = new GrpcServer(new Health(SERVICE_NAMES), config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
   addReflection(server.server);
   addServices(server.server, {
-    engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
+    engine: observers.workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, observers.workers) },
     version: readVersion(),
     report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
     carriers: server.carriers,
@@ -108,9 +103,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     onHealthy();
     const port = await server.listen(config.listen);
     let stopping = false;
+    const isReady = () => !stopping && performance.now() - answeredAt < READY_FOR_MS;
+    metrics?.watch(() => ({
+      ...{ isReady: isReady(), answeredAgoMs: performance.now() - answeredAt },
+      ...{ pools: store.pools(), feed: hub.state, engine: engine.state() },
+    }));
     return {
       grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
-      ready: () => !stopping && performance.now() - answeredAt < READY_FOR_MS,
+      ready: isReady,
       stop: async () => {
         stopping = true;
         await server.stop({ answerParked: () => engine.drain(), graceMs: SHUTDOWN_GRACE_MS });
@@ -121,4 +121,42 @@ export async function startApp(options: AppOptions): Promise<App> {
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+interface HubParts {
+  /** Which is made after its hub. */
+  readonly engine: () => RunningEngine;
+  readonly metrics: Metrics | undefined;
+  readonly onFailure: (error: unknown) => void;
+}
+
+function createHub({ journal, doorbell }: Store, { engine, metrics, onFailure }: HubParts): EventHub {
+  return new EventHub({
+    ...{ journal, doorbell, onFailure },
+    onEvents: (events) => {
+      const newest = events.at(-1);
+      if (newest !== undefined) metrics?.onFeedDelay(engine().state().databaseTimeMs - newest.occurredAt / 1_000);
+      engine().onEvents(events);
+    },
+    onBegin: () => engine().onBegin(),
+    onProgress: (read) => engine().onProgress(read),
+    onQueues: () => engine().onQueues(),
+    onNewEpoch: () => engine().onNewEpoch(),
+  });
+}
+
+function watchersOf(commits: readonly CommitObserver[], metrics: Metrics | undefined, queues: number): Watchers {
+  return {
+    commits: commits.length === 0 ? undefined : everyCommitObserver(commits),
+    jobs: metrics?.jobs,
+    figures: metrics === undefined ? undefined : { queues, tell: (figures) => metrics.queues.tell(figures) },
+  };
+}
+
+function together({ calls, commits, statements }: Observers, metrics: Metrics): Observers {
+  return {
+    calls: [...calls, metrics.calls],
+    commits: [...commits, metrics.commits],
+    statements: [...statements, metrics.statements],
+  };
 }

@@ -12,6 +12,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How long the log of events is kept. */
   readonly journalRetentionDays: number;
+  /** Queues that metrics tell by name, those with the most jobs. */
+  readonly metricsQueues: number;
   readonly connectionLife: ConnectionLife;
   /** Null: nothing is traced. Where spans go, which of them, and under what name, the SDK reads for itself. */
   readonly tracing: { readonly protocol: TracingProtocol } | null;
@@ -91,6 +93,17 @@ function mustBeWhole(unit: string, { min, max }: Range): string {
 /** Set for all that runs beside us, it may say what is nothing to us: judged where tracing is on. */
 const openTelemetry = z.string().nullable().default(null);
 
+/** Each is a dozen of time series; past this a scraper has more of them than it is good for. */
+const MAX_METRICS_QUEUES = 1_000;
+
+const metricsQueues = z
+  .string()
+  .regex(/^\d{1,4}$/, `must be a whole number of queues from 0 to ${MAX_METRICS_QUEUES}`)
+  .transform(Number)
+  .refine((queues) => queues <= MAX_METRICS_QUEUES, `must be a whole number of queues from 0 to ${MAX_METRICS_QUEUES}`);
+
+const DEFAULT_METRICS_QUEUES = 100;
+
 const settings = z.object({
   STINT_LISTEN: address.prefault('127.0.0.1:50051'),
   STINT_ADMIN_LISTEN: address.prefault('127.0.0.1:9464'),
@@ -108,6 +121,7 @@ const settings = z.object({
   OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: openTelemetry,
   OTEL_TRACES_SAMPLER: openTelemetry,
   OTEL_TRACES_SAMPLER_ARG: openTelemetry,
+  STINT_METRICS_QUEUES: metricsQueues.default(DEFAULT_METRICS_QUEUES),
 });
 
 type Settings = z.infer<typeof settings>;
@@ -135,6 +149,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     journalRetentionDays: parsed.data.STINT_JOURNAL_RETENTION_DAYS,
     tracing,
     connectionLife: readConnectionLife(parsed.data),
+    metricsQueues: parsed.data.STINT_METRICS_QUEUES,
   };
   const contradictions = contradictionsOf(config);
   return contradictions.length === 0 ? { kind: 'config', config } : { kind: 'refused', problems: contradictions };

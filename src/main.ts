@@ -4,6 +4,7 @@ import { EmbeddedPostgresError } from './embedded/error.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import { type AdminServer, startAdminServer } from './ops/admin-server.ts';
 import { createLogger, type Logger } from './ops/logging.ts';
+import { Metrics } from './ops/metrics/metrics.ts';
 import { probePostgres } from './ops/postgres-probe.ts';
 import { describeListenFailure, describeStoreFailure, readTarget } from './ops/start-failure.ts';
 import { callTracing, commitTracing, workerTracing } from './ops/tracing.ts';
@@ -24,6 +25,7 @@ interface Part {
 interface Process {
   readonly config: Config;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly parts: Part[];
   readonly end: End;
 }
@@ -45,7 +47,8 @@ async function main(): Promise<void> {
     process.exit(1);
   }
   const logger = createLogger({ level: reading.config.logLevel });
-  process.exit(await run({ config: reading.config, logger, parts: [], end: new End(logger) }));
+  const metrics = new Metrics({ version: readVersion(), nodeVersion: process.version });
+  process.exit(await run({ config: reading.config, logger, metrics, parts: [], end: new End(logger) }));
 }
 
 function refuse(lines: readonly string[]): void {
@@ -77,10 +80,10 @@ async function run(service: Process): Promise<number> {
 
 /** Probes come first, so that whoever started us can watch; then the database; requests last. Null if told to end meanwhile. */
 async function start(service: Process): Promise<string | null> {
-  const { config, parts, end } = service;
+  const { config, metrics, parts, end } = service;
   let app: App | null = null;
   await startTracing(service);
-  const admin = await startAdmin(config, () => !end.isRequested() && app?.ready() === true);
+  const admin = await startAdmin(config, metrics, () => !end.isRequested() && app?.ready() === true);
   parts.push({ name: 'admin server', stop: async () => await admin.stop() });
   // grpc-js would print its own line beside each refusal of ours; it looks here when it is read.
   process.env['GRPC_VERBOSITY'] ??= 'NONE';
@@ -112,10 +115,10 @@ async function startTracing({ config, logger, parts }: Process): Promise<void> {
   }
 }
 
-async function startService({ config, logger }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
+async function startService({ config, logger, metrics }: Process, { startApp }: AppCode, databaseUrl: string): Promise<App> {
   try {
     if (config.databaseUrl !== null) await probePostgres(config.databaseUrl);
-    return await startApp({ config, databaseUrl, logger, ...(config.tracing === null ? {} : { observers: TRACING }) });
+    return await startApp({ config, databaseUrl, logger, metrics, ...(config.tracing === null ? {} : { observers: TRACING }) });
   } catch (error) {
     const words = isListenError(error) ? `STINT_LISTEN: ${error.message}` : storeWords(error, config);
     throw words === null ? error : new Refusal(words, { cause: error });
@@ -132,8 +135,8 @@ function storeWords(error: unknown, { databaseUrl }: Config): string | null {
   return databaseUrl === null ? null : describeStoreFailure(error, databaseUrl);
 }
 
-async function startAdmin(config: Config, isReady: () => boolean): Promise<AdminServer> {
-  return await startAdminServer({ ...config.adminListen, isReady }).catch((error: unknown) => {
+async function startAdmin(config: Config, metrics: Metrics, isReady: () => boolean): Promise<AdminServer> {
+  return await startAdminServer({ ...config.adminListen, isReady, metrics: () => metrics.expose() }).catch((error: unknown) => {
     const words = describeListenFailure(error, { setting: 'STINT_ADMIN_LISTEN', address: formatAddress(config.adminListen) });
     throw words === null ? error : new Refusal(words, { cause: error });
   });

@@ -23,6 +23,7 @@ describe('the configuration', () => {
       journalRetentionDays: 7,
       connectionLife: { ageMs: 600_000, graceMs: 60_000 },
       tracing: null,
+      metricsQueues: 100,
     });
   });
 
@@ -36,6 +37,7 @@ describe('the configuration', () => {
       STINT_JOURNAL_RETENTION_DAYS: '30',
       STINT_CONNECTION_AGE_SECONDS: '90',
       STINT_CONNECTION_GRACE_SECONDS: '5',
+      STINT_METRICS_QUEUES: '0',
     });
     expect(config).toEqual({
       listen: { host: '0.0.0.0', port: 1 },
@@ -46,6 +48,7 @@ describe('the configuration', () => {
       journalRetentionDays: 30,
       connectionLife: { ageMs: 90_000, graceMs: 5_000 },
       tracing: null,
+      metricsQueues: 0,
     });
   });
 
@@ -111,6 +114,10 @@ describe('the configuration', () => {
     expect(problems({ STINT_JOURNAL_RETENTION_DAYS: days })).toEqual([
       'STINT_JOURNAL_RETENTION_DAYS must be a whole number of days from 2 to 3650',
     ]);
+  });
+
+  it.each(['-1', '1001', '1e2', 'all', ' 5'])('refuses to tell of %j queues by name', (queues) => {
+    expect(problems({ STINT_METRICS_QUEUES: queues })).toEqual(['STINT_METRICS_QUEUES must be a whole number of queues from 0 to 1000']);
   });
 
   it('takes a name set to nothing for not set', () => {

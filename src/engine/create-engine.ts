@@ -23,7 +23,6 @@ import { JobIdMint } from './jobs/mint-job-id.ts';
 import type { JobProgress } from '../domain/progress.ts';
 import { ProgressBoard } from './progress/progress-board.ts';
 import { ProgressReport } from './progress/progress-report.ts';
-import type { CommitObserver } from './ports/commit-observer.ts';
 import type { EventLog } from './ports/event-log.ts';
 import type { ClaimedJob, Repository } from './ports/repository.ts';
 import type { UpkeepRound } from './ports/upkeep.ts';
@@ -42,10 +41,10 @@ import { watchQueueStats } from './queues/watch-queue-stats.ts';
 import { scalerActions } from './scaler/scaler-actions.ts';
 import { expectCrowd } from './wait.ts';
 import { Upkeep } from './upkeep/upkeep.ts';
-import { throughGates } from './workers/contended-claim.ts';
+import { type EngineState, figuresLook, watchedBy, type Watchers } from './watchers.ts';
 import { ClaimDesk } from './workers/claim-desk.ts';
+import { deskClaims } from './workers/desk-claims.ts';
 import { Sessions } from './work/sessions.ts';
-import { sortingFirst } from './workers/sorted-claim.ts';
 import { heartbeat, start } from './workers/hold.ts';
 import { ack, fail, release, settle, suspend, type SettleParts } from './workers/settle.ts';
 
@@ -62,8 +61,8 @@ export interface EngineParts {
   readonly tellProgress?: (told: readonly JobProgress[]) => Promise<void>;
   /** Default: each operation gathers as far as suits it. */
   readonly commitShape?: CommitShape;
-  /** Who watches the commits. Default: nobody. */
-  readonly commitObserver?: CommitObserver | undefined;
+  /** Default: nobody. */
+  readonly watchers?: Watchers | undefined;
 }
 
 export interface RunningEngine extends Engine {
@@ -80,6 +79,7 @@ export interface RunningEngine extends Engine {
   onProgress(read: () => readonly JobProgress[]): void;
   /** Another history of the database: what was remembered of the former is forgotten. */
   onNewEpoch(): void;
+  state(): EngineState;
 }
 
 interface Core {
@@ -100,7 +100,7 @@ interface Core {
 }
 
 export function createEngine(given: EngineParts): RunningEngine {
-  const core = createCore({ ...given, repository: gated(given.repository) });
+  const core = createCore({ ...given, repository: gated(watchedBy(given.watchers ?? {}, given.repository)) });
   expectCrowd(core.draining.signal);
   const { parts, commits, desk, sessions, upkeep, draining } = core;
   return {
@@ -139,6 +139,7 @@ export function createEngine(given: EngineParts): RunningEngine {
       if (!core.board.isIdle) core.board.tell(read());
     },
     onNewEpoch: () => core.directory.clear(),
+    state: () => ({ parkedClaims: desk.parked, sessions: sessions.size, databaseTimeMs: core.mint.databaseTimeMs() }),
   };
 }
 
@@ -150,14 +151,20 @@ function onQueues({ desk, sessions, changes }: Core): void {
 }
 
 function createCore(parts: EngineParts): Core {
-  const { repository, log, random } = parts;
+  const { repository, log, random, watchers = {} } = parts;
   const directory = new QueueDirectory(repository);
   const mint = new JobIdMint();
   const onRound = (round: UpkeepRound) => {
     parts.onHealthy();
     aftermath.ofRound(round);
   };
-  const upkeep = new Upkeep({ repository, onLook: parts.onHealthy, onRound, onFailure: parts.onFailure });
+  const upkeep = new Upkeep({
+    repository,
+    onLook: parts.onHealthy,
+    onRound,
+    onFailure: parts.onFailure,
+    figures: figuresLook(watchers, repository),
+  });
   const changes = new QueueChanges();
   const aftermath = new Aftermath({
     ...{ log, mint },
@@ -172,7 +179,7 @@ function createCore(parts: EngineParts): Core {
     dueIn: (milliseconds) => upkeep.dueIn(milliseconds),
     leaseEndsIn: (milliseconds) => upkeep.leaseEndsIn(milliseconds),
   });
-  const commits = createCommits(repository, aftermath, { ...parts.commitShape, observer: parts.commitObserver });
+  const commits = createCommits(repository, aftermath, { ...parts.commitShape, observer: watchers.commits });
   const settling = { acks: commits.acks, fails: commits.fails, releases: commits.releases, suspends: commits.suspends, random };
   const giveBack = async (jobs: readonly ClaimedJob[]) => {
     const tokens = jobs.map(({ lease }) => parseLeaseToken(lease.leaseToken));
@@ -182,16 +189,7 @@ function createCore(parts: EngineParts): Core {
       parts.onFailure('give back a claim', error);
     }
   };
-  const claim = sortingFirst({ claim: throughGates(repository.claim), sortByType: repository.sortByType });
-  const claims = {
-    claim: async (...asked: Parameters<Repository['claim']>) => {
-      const given = await claim(...asked);
-      // Where a key has a rate, the next of its jobs may be READY once its permit is there.
-      if (given.jobs.some((jobs) => jobs.some(({ job }) => job.concurrencyKey !== ''))) upkeep.unblockNow();
-      return given;
-    },
-    leasesOfRequest: repository.leasesOfRequest,
-  };
+  const claims = deskClaims({ repository, observer: watchers.commits, onKeyed: () => upkeep.unblockNow() });
   const desk: ClaimDesk = new ClaimDesk({
     ...{ repository: claims, directory, giveBack },
     onClaimed: () => aftermath.ofClaim(),

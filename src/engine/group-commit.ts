@@ -234,7 +234,12 @@ export class GroupCommit<Item, Outcome> {
 
 function flushOf(lane: string, batch: readonly { readonly submittedAt: number; readonly origin: unknown }[]): Flush {
   const sentAt = performance.now();
-  return { lane, waitsMs: batch.map(({ submittedAt }) => sentAt - submittedAt), origins: batch.map(({ origin }) => origin) };
+  return {
+    lane,
+    items: batch.length,
+    waitsMs: batch.map(({ submittedAt }) => sentAt - submittedAt),
+    origins: batch.map(({ origin }) => origin),
+  };
 }
 
 function isOverdue({ contendedAt }: Trials): boolean {

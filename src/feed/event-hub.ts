@@ -7,8 +7,17 @@ import type { JobEvent } from '../domain/event.ts';
 import type { JobId } from '../domain/job.ts';
 import { type Epoch, type Journal, JournalDropped, type LogChunk, type LogPosition } from '../engine/ports/journal.ts';
 import type { Doorbell, DoorbellListener } from '../engine/ports/doorbell.ts';
-import { EpochEnded, type EventLog, type JobsWatch, type JobWatch, type LogReader, type Watched } from '../engine/ports/event-log.ts';
+import {
+  EpochEnded,
+  type EventLog,
+  type FeedState,
+  type JobsWatch,
+  type JobWatch,
+  type LogReader,
+  type Watched,
+} from '../engine/ports/event-log.ts';
 import { ChunkRing } from './chunk-ring.ts';
+import { closingOnce } from './closing-once.ts';
 import { JobWatches } from './job-watches.ts';
 import type { Junction, LiveTail } from './live-tail.ts';
 import { FollowingReader } from './log-reader.ts';
@@ -60,6 +69,9 @@ export class EventHub implements EventLog, LiveTail {
   /** The next look was asked for by more than a hint: it looks although nobody wants events. */
   #isAsked = false;
   #lastLook = 0;
+  /** When the last look began that came to the end of the log, by the local monotonic clock. */
+  #seenAt = 0;
+  #followers = 0;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
 
@@ -71,6 +83,11 @@ export class EventHub implements EventLog, LiveTail {
 
   get watchedJobs(): number {
     return this.#watches.size;
+  }
+
+  get state(): FeedState {
+    const lagMs = this.#at === null ? 0 : performance.now() - this.#seenAt;
+    return { watchedJobs: this.#watches.size, followers: this.#followers, lagMs };
   }
 
   async start(): Promise<void> {
@@ -100,7 +117,7 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   async readFrom(start: LogPosition | 'now' | 'beginning'): Promise<LogReader> {
-    const interest = this.#hold();
+    const interest = this.#holdFollower();
     try {
       // A look that began after the call: what the caller has seen on any replica, the hub has seen then too.
       await this.refresh();
@@ -128,15 +145,11 @@ export class EventHub implements EventLog, LiveTail {
 
   keepHearing(): { close: () => void } {
     const interest = this.keepReading();
-    let open = true;
     this.#hearing += 1;
-    return {
-      close: () => {
-        if (open) this.#hearing -= 1;
-        open = false;
-        interest.close();
-      },
-    };
+    return closingOnce(() => {
+      this.#hearing -= 1;
+      interest.close();
+    });
   }
 
   junction(): Junction {
@@ -171,14 +184,17 @@ export class EventHub implements EventLog, LiveTail {
   }
 
   #hold(): { close: () => void } {
-    let open = true;
     this.#interest += 1;
-    return {
-      close: () => {
-        if (open) this.#interest -= 1;
-        open = false;
-      },
-    };
+    return closingOnce(() => (this.#interest -= 1));
+  }
+
+  #holdFollower(): { close: () => void } {
+    const interest = this.#hold();
+    this.#followers += 1;
+    return closingOnce(() => {
+      this.#followers -= 1;
+      interest.close();
+    });
   }
 
   #look(): void {
@@ -206,7 +222,10 @@ export class EventHub implements EventLog, LiveTail {
         continue;
       }
       this.#take(chunk);
-      if (chunk.complete) return;
+      if (chunk.complete) {
+        this.#seenAt = this.#lastLook;
+        return;
+      }
       at = chunk.position;
     }
   }
@@ -232,6 +251,7 @@ export class EventHub implements EventLog, LiveTail {
     const end = await this.#parts.journal.head();
     this.#meet(end.epoch);
     this.#at = end;
+    this.#seenAt = this.#lastLook;
     // Whoever kept up with the ring has not seen what lies between it and the end.
     this.#ring.clear();
     this.#junction = { position: end, entry: this.#ring.end };

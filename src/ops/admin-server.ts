@@ -6,6 +6,14 @@ export interface AdminServerOptions {
   readonly port: number;
   /** Whether requests can be served at this moment; asked anew for each probe. */
   readonly isReady: () => boolean;
+  /** The text of `/metrics`, from what is at hand; without it there is no such page. */
+  readonly metrics?: (() => Promise<Page>) | undefined;
+}
+
+/** A page, and what kind of text it is. */
+export interface Page {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 export interface AdminServer {
@@ -20,12 +28,12 @@ const CONNECTIONS = 64;
 const REQUEST_LIMIT_MS = 5_000;
 
 /**
- * Plain HTTP for probes. `/livez` says only that the process turns over: bound to the database, a restart of that one
- * would restart every replica too. `/readyz` says whether to send requests here.
+ * Plain HTTP for probes and for a scraper of metrics. `/livez` says only that the process turns over: bound to the database, a restart of that one
+ * would restart every replica too. `/readyz` says whether to send requests here. None of the pages waits for the database.
  */
-export async function startAdminServer({ host, port, isReady }: AdminServerOptions): Promise<AdminServer> {
+export async function startAdminServer({ host, port, isReady, metrics }: AdminServerOptions): Promise<AdminServer> {
   const limits = { requestTimeout: REQUEST_LIMIT_MS, headersTimeout: REQUEST_LIMIT_MS, connectionsCheckingInterval: REQUEST_LIMIT_MS };
-  const server = createServer(limits, (request, response) => answer(request, response, isReady));
+  const server = createServer(limits, (request, response) => void answer(request, response, { isReady, metrics }));
   server.maxConnections = CONNECTIONS;
   const address = await listen(server, host, port);
   return {
@@ -50,23 +58,32 @@ async function listen(server: Server, host: string, port: number): Promise<Addre
   });
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, isReady: () => boolean): void {
+type Pages = Pick<AdminServerOptions, 'isReady' | 'metrics'>;
+
+async function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
   // A body is nothing that we read; left unread it would hold the connection.
   request.resume();
-  const { status, text } = judge(request.method, request.url, isReady);
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' });
-  response.end(request.method === 'HEAD' ? undefined : `${text}\n`);
+  const { status, text, contentType = 'text/plain; charset=utf-8' } = await judge(request.method, request.url, pages).catch(() => BROKEN);
+  response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' });
+  response.end(request.method === 'HEAD' ? undefined : text);
 }
 
 interface Verdict {
   readonly status: number;
   readonly text: string;
+  readonly contentType?: string;
 }
 
-function judge(method: string | undefined, url: string | undefined, isReady: () => boolean): Verdict {
+const BROKEN: Verdict = { status: 500, text: 'the page could not be made\n' };
+
+async function judge(method: string | undefined, url: string | undefined, { isReady, metrics }: Pages): Promise<Verdict> {
   const path = url?.split('?')[0];
-  if (path !== '/livez' && path !== '/readyz') return { status: 404, text: 'there are /livez and /readyz' };
-  if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'GET and HEAD only' };
-  if (path === '/livez' || isReady()) return { status: 200, text: 'ok' };
-  return { status: 503, text: 'not ready' };
+  const page = path === '/metrics' ? metrics : undefined;
+  if (path !== '/livez' && path !== '/readyz' && page === undefined) {
+    return { status: 404, text: `there are /livez${metrics === undefined ? ' and /readyz' : ', /readyz and /metrics'}\n` };
+  }
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'GET and HEAD only\n' };
+  if (page !== undefined) return { status: 200, ...(await page()) };
+  if (path === '/livez' || isReady()) return { status: 200, text: 'ok\n' };
+  return { status: 503, text: 'not ready\n' };
 }

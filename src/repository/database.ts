@@ -1,5 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres';
-import type { StatementObserver } from '../engine/ports/statement-observer.ts';
+import type { PoolState, StatementObserver } from '../engine/ports/statement-observer.ts';
 import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
@@ -88,6 +88,13 @@ export class Database {
     await endAll(this.#clients);
   }
 
+  get state(): PoolState {
+    const open = this.#clients.filter(({ isOpen, hasLost }) => isOpen && !hasLost).length;
+    const inUse = this.#clients.filter(({ isFree }) => !isFree).length;
+    const { applicationName: name, connections } = this.#options;
+    return { name, connections, open, inUse, waiting: this.#turns.waiting };
+  }
+
   async #send<P extends string>(connection: Sql | TransactionSql, statement: Statement<P>, values: Values<P>): Promise<readonly Row[]> {
     const end = this.#options.observer?.begin({ name: statement.name, pool: this.#options.applicationName });
     try {
@@ -128,6 +135,7 @@ export class Database {
     const client = clients.find(({ isFree }) => isFree);
     if (client === undefined) throw new Error('no client is free, though it is a turn of one');
     client.isFree = false;
+    client.isOpen = true;
     let timer: NodeJS.Timeout | undefined;
     let overdue: StoreError | null = null;
     const deadline = new Promise<never>((_, reject) => {
@@ -198,6 +206,8 @@ interface Client {
   /** Its connection was closed since it was made. */
   hasLost: boolean;
   isFree: boolean;
+  /** It was used, and with that connected. */
+  isOpen: boolean;
 }
 
 /** Clients that are replaced together. */
@@ -245,7 +255,7 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
 const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Client {
-  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false, isFree: true };
+  const client = { sql: driver(options, () => (client.hasLost = true)), hasLost: false, isFree: true, isOpen: false };
   return client;
 }
 

@@ -26,6 +26,7 @@ import { checkInvariants } from './queues/check-invariants.ts';
 import { replayedJobs, retainedJobs } from './queues/verify-replay.ts';
 import { signedJobs } from './queues/get-signature.ts';
 import { listDeadLetters } from './queues/list-dead-letters.ts';
+import { queueFigures } from './queues/figures.ts';
 import { queueStatsReader } from './queues/get-queue-stats.ts';
 import { peekQueue } from './queues/peek-queue.ts';
 import { findReplayable, foreseeReplay, replayPage } from './queues/replay-dead-letters.ts';
@@ -146,6 +147,7 @@ export function createRepository({ hot, slow, upkeep, vacuum, clock, random, jou
     keepLean: () => lean.round(),
     foldJournal: () => foldJournal({ run: hot.run, slow: slow.run }, now(), FOLD_BATCH),
     ensurePartitions: () => ensurePartitions(upkeep.run, now()),
+    queueFigures: (limit) => queueFigures(upkeep.run, now(), limit),
     databaseTime: () => databaseTime(hot.run, now()),
   };
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../engine/ports/clock.ts';
 import type { Doorbell } from '../engine/ports/doorbell.ts';
 import type { Journal } from '../engine/ports/journal.ts';
 import type { Repository } from '../engine/ports/repository.ts';
-import type { StatementObserver } from '../engine/ports/statement-observer.ts';
+import type { PoolState, StatementObserver } from '../engine/ports/statement-observer.ts';
 import { nowValue } from './clock.ts';
 import { Database } from './database.ts';
 import { createDoorbell } from './doorbell.ts';
@@ -30,6 +30,7 @@ export interface Store {
   readonly repository: Repository;
   readonly journal: Journal;
   readonly doorbell: Doorbell;
+  pools(): readonly PoolState[];
   close(): Promise<void>;
 }
 
@@ -109,12 +110,14 @@ export async function openStore({
     queryDeadlineMs: VACUUM_DEADLINE_MS,
   });
   const doorbell = createDoorbell(url, upkeep);
+  const databases = [hot, slow, upkeep, vacuum, feed];
   return {
+    pools: () => databases.map(({ state }) => state),
     repository: createRepository({ hot, slow, upkeep, vacuum, clock, random, journalRetentionDays }),
     journal: createJournal(feed.run),
     doorbell,
     close: async () => {
-      await Promise.all([doorbell.close(), hot.close(), slow.close(), upkeep.close(), vacuum.close(), feed.close()]);
+      await Promise.all([doorbell, ...databases].map((one) => one.close()));
     },
   };
 }

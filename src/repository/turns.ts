@@ -9,6 +9,10 @@ export class Turns {
     this.#limitMs = limitMs;
   }
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Resolves when it is the caller's turn, who then owes a `release`; with false when the time is up, and nothing is owed. */
   async take(): Promise<boolean> {
     if (this.#free > 0) {

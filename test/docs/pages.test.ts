@@ -80,7 +80,7 @@ describe('the table of settings in docs/operations.md', () => {
     const reading = readConfig({});
     expect(reading.kind).toBe('config');
     if (reading.kind !== 'config') return;
-    const { listen, adminListen, dataDir, logLevel, journalRetentionDays } = reading.config;
+    const { listen, adminListen, dataDir, logLevel, journalRetentionDays, metricsQueues } = reading.config;
     const told = Object.fromEntries(namedRows('docs/operations.md').map(([name = '', value = '']) => [name.replaceAll('`', ''), value]));
     expect(told).toMatchObject({
       STINT_LISTEN: `\`${listen.host}:${listen.port}\``,
@@ -89,6 +89,7 @@ describe('the table of settings in docs/operations.md', () => {
       STINT_DATA_DIR: `\`${dataDir}\``,
       STINT_LOG_LEVEL: `\`${logLevel}\``,
       STINT_JOURNAL_RETENTION_DAYS: `\`${journalRetentionDays}\``,
+      STINT_METRICS_QUEUES: `\`${metricsQueues}\``,
     });
   });
 });

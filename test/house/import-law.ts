@@ -25,7 +25,7 @@ const importLaw: readonly RoomLaw[] = [
     packages: [...wire, 'node:'],
   },
   // Metrics and tracing stand behind ports of the engine, as storage does.
-  { room: 'src/ops/', mayImport: ['src/engine/ports/'], packages: ['pino', 'node:'] },
+  { room: 'src/ops/', mayImport: ['src/engine/ports/'], packages: ['pino', 'prom-client', 'node:'] },
   { room: 'src/ops/trace-context.ts', mayImport: ['src/ops/'], packages: ['@opentelemetry/api', 'node:'] },
   { room: 'src/ops/tracing.ts', mayImport: ['src/engine/ports/', 'src/ops/'], packages: ['@opentelemetry/api', 'node:'] },
   { room: 'src/ops/tracing-sdk.ts', mayImport: ['src/ops/'], packages: ['@opentelemetry/', 'node:'] },

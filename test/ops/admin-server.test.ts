@@ -1,8 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startAdminServer } from '../../src/ops/admin-server.ts';
+import { type Page, startAdminServer } from '../../src/ops/admin-server.ts';
 
-async function start(isReady: () => boolean): Promise<(path: string, method?: string) => Promise<{ status: number; text: string }>> {
-  const server = await startAdminServer({ host: '127.0.0.1', port: 0, isReady });
+async function start(
+  isReady: () => boolean,
+  metrics?: () => Promise<Page>,
+): Promise<(path: string, method?: string) => Promise<{ status: number; text: string }>> {
+  const server = await startAdminServer({ host: '127.0.0.1', port: 0, isReady, metrics });
   onTestFinished(async () => await server.stop());
   return async (path, method = 'GET') => {
     const response = await fetch(`http://127.0.0.1:${server.address.port}${path}`, { method });
@@ -30,6 +33,31 @@ describe('the admin server', () => {
     expect((await ask('/livez/')).status).toBe(404);
     expect((await ask('/livez', 'POST')).status).toBe(405);
     expect(await ask('/livez', 'HEAD')).toEqual({ status: 200, text: '' });
+  });
+
+  it('serves metrics as what they are, where there are any', async () => {
+    const page = { contentType: 'text/plain; version=0.0.4', text: 'up 1\n' };
+    const server = await startAdminServer({ host: '127.0.0.1', port: 0, isReady: () => false, metrics: async () => page });
+    onTestFinished(async () => await server.stop());
+    const response = await fetch(`http://127.0.0.1:${server.address.port}/metrics?x=1`);
+    expect([response.status, response.headers.get('content-type'), await response.text()]).toEqual([200, page.contentType, 'up 1\n']);
+    const ask = await start(
+      () => true,
+      async () => page,
+    );
+    expect(await ask('/metrics', 'HEAD')).toEqual({ status: 200, text: '' });
+    expect((await ask('/metrics', 'POST')).status).toBe(405);
+    expect(await ask('/nothing')).toEqual({ status: 404, text: 'there are /livez, /readyz and /metrics\n' });
+    expect((await (await start(() => true))('/metrics')).status).toBe(404);
+  });
+
+  it('answers 500 where a page cannot be made, and goes on', async () => {
+    const ask = await start(
+      () => true,
+      async () => Promise.reject(new Error('no')),
+    );
+    expect(await ask('/metrics')).toEqual({ status: 500, text: 'the page could not be made\n' });
+    expect((await ask('/readyz')).status).toBe(200);
   });
 
   it('says that its port is taken', async () => {

@@ -2,9 +2,10 @@
 export interface Flush {
   /** The lane's name. */
   readonly lane: string;
-  /** For each item: how long it has waited since it was submitted, in milliseconds; one that is tried again has waited since then too. */
+  readonly items: number;
+  /** For each item: how long it has waited since it was submitted, in milliseconds; one that is tried again has waited since then too. None of a claim. */
   readonly waitsMs: readonly number[];
-  /** For each item: what `origin` said when it was submitted. */
+  /** For each item: what `origin` said when it was submitted. None of a claim. */
   readonly origins: readonly unknown[];
 }
 

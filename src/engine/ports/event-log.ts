@@ -58,3 +58,13 @@ export class EpochEnded extends Error {
     this.name = 'EpochEnded';
   }
 }
+
+/** How far this replica is with telling what was committed. */
+export interface FeedState {
+  /** Jobs that somebody waits for or follows here. */
+  readonly watchedJobs: number;
+  /** Those who follow the log of events here. */
+  readonly followers: number;
+  /** Whatever was committed longer ago is told, in milliseconds; 0 while nobody wants to know. */
+  readonly lagMs: number;
+}

@@ -3,6 +3,7 @@ import type { Refusal, Result } from '../../domain/error.ts';
 import type { Micros, TerminalState } from '../../domain/job.ts';
 import type { ConfiguredQueue, JobCounts, OperatorAction, QueueName, QueueSettings, QueueStatus } from '../../domain/queue.ts';
 import type { QueueStats } from '../../domain/queue-stats.ts';
+import type { Figures } from './figures.ts';
 import type { RequestKey } from './request-key.ts';
 
 export interface PutItem extends QueueName {
@@ -97,4 +98,6 @@ export interface Queues {
   drainState(name: QueueName): Promise<DrainState | null>;
   /** Null for a queue that is not there. */
   queueStats(name: QueueName): Promise<QueueStats | null>;
+  /** The queues with the most jobs by name, so many of them, and the others together. Costs by queues, not by jobs. */
+  queueFigures(limit: number): Promise<Figures>;
 }

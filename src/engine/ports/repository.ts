@@ -111,6 +111,8 @@ export type FailDecision =
 export interface Applied {
   readonly kind: 'applied' | 'already_applied';
   readonly job: Job;
+  /** Set where the end of its life left a dead letter. */
+  readonly deadLettered?: true;
 }
 
 export interface LeaseLost {
@@ -151,7 +153,13 @@ export interface CompleteItem extends OperateItem {
 
 /** `unchanged`: it was so already, or the request was answered before. */
 export type Operated<Outcome extends string> =
-  | { readonly kind: 'applied' | 'unchanged'; readonly job: Job; readonly outcome: Outcome }
+  | {
+      readonly kind: 'applied' | 'unchanged';
+      readonly job: Job;
+      readonly outcome: Outcome;
+      /** Set where the end of its life left a dead letter. */
+      readonly deadLettered?: true;
+    }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 export type CancelOutcome = 'CANCELLED' | 'CANCEL_REQUESTED' | 'ALREADY_TERMINAL';

@@ -24,3 +24,15 @@ export function everyStatementObserver(observers: readonly StatementObserver[]):
     },
   };
 }
+
+/** A pool of connections, as it is. */
+export interface PoolState {
+  /** The `application_name` that the database knows of it. */
+  readonly name: string;
+  /** As many as it may have. */
+  readonly connections: number;
+  readonly open: number;
+  readonly inUse: number;
+  /** Statements and transactions that wait for a connection. */
+  readonly waiting: number;
+}

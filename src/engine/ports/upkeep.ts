@@ -45,12 +45,29 @@ export interface FairSweep {
   readonly next: FairPlace | null;
 }
 
-/** A round that ended leases: `count` of them, and how. What is in none of the three expired. */
-export interface LeaseRound extends UpkeepRound {
+/** Leases that were ended: how many, and how. What is in none of the first three expired. */
+export interface EndedLeases {
+  readonly count: number;
   readonly timedOut: number;
   readonly cancelled: number;
   readonly abandoned: number;
+  /** Those whose job waits for another try. */
+  readonly retried: number;
+  /** Those whose job left a dead letter. */
+  readonly deadLettered: number;
 }
+
+/** Jobs that were ended while they waited: how many, and how many of them left a dead letter. */
+export interface EndedWaiting {
+  readonly count: number;
+  readonly deadLettered: number;
+}
+
+/** A round that ended leases. */
+export type LeaseRound = UpkeepRound & EndedLeases;
+
+/** A round that ended jobs while they waited. */
+export type WaitingRound = UpkeepRound & EndedWaiting;
 
 /** What upkeep asks of storage. A round does what is due, a batch of it in a commit, and costs next to nothing where nothing is. */
 export interface Rounds {
@@ -59,7 +76,7 @@ export interface Rounds {
   promoteDue(): Promise<UpkeepRound>;
   expireLeases(): Promise<LeaseRound>;
   /** Ends waiting jobs whose schedule_to_start or schedule_to_close has passed. */
-  timeOut(): Promise<UpkeepRound>;
+  timeOut(): Promise<WaitingRound>;
   /** BLOCKED jobs become READY where their key has a slot. */
   unblock(): Promise<Unblocked>;
   /** Forgets fairness keys that have no jobs; `after` is where the round before stopped. */

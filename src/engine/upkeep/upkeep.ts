@@ -7,6 +7,8 @@ import { LOOK_INTERVAL_MS, type Round, untilDueMs, untimed, UpkeepLoop } from '.
 const PARTITION_INTERVAL_MS = 3_600_000;
 /** What has ended is looked through so often: retention is at least a minute. */
 const PRUNE_INTERVAL_MS = 60_000;
+/** How the queues are doing is looked at so often, where somebody wants to know. */
+const FIGURES_INTERVAL_MS = 5_000;
 
 export interface UpkeepParts {
   readonly repository: Rounds;
@@ -14,6 +16,8 @@ export interface UpkeepParts {
   readonly onLook: () => void;
   readonly onRound: (round: UpkeepRound) => void;
   readonly onFailure: (what: string, error: unknown) => void;
+  /** Looks at how the queues are doing, and tells it. Default: nobody wants to know. */
+  readonly figures?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -32,6 +36,7 @@ export class Upkeep {
   readonly #prune: UpkeepLoop<UpkeepRound>;
   readonly #lean: UpkeepLoop<Round>;
   readonly #fold: UpkeepLoop<UpkeepRound>;
+  readonly #figures: UpkeepLoop<Round> | null;
   #partitions: NodeJS.Timeout | null = null;
 
   constructor(parts: UpkeepParts) {
@@ -66,6 +71,7 @@ export class Upkeep {
       onFailure: (error) => parts.onFailure('prune', error),
     });
     this.#fold = loop('fold the journal', parts.repository.foldJournal, () => undefined);
+    this.#figures = parts.figures === undefined ? null : figuresLoop(parts.figures, (error) => parts.onFailure('count the queues', error));
   }
 
   /** Partitions first: nothing can be enqueued without them. */
@@ -81,6 +87,7 @@ export class Upkeep {
     this.#look.start(0);
     this.#fair.start(SWEEP_INTERVAL_MS);
     this.#lean.start(LOOK_INTERVAL_MS);
+    this.#figures?.start(0);
   }
 
   /** A job is due in so many milliseconds. */
@@ -128,6 +135,7 @@ export class Upkeep {
   async stop(): Promise<void> {
     if (this.#partitions !== null) clearInterval(this.#partitions);
     await Promise.all([this.#look, this.#lean, this.#fair, this.#prune, ...this.#rounds()].map((loop) => loop.stop()));
+    await this.#figures?.stop();
   }
 
   #onRound(round: UpkeepRound): void {
@@ -153,4 +161,12 @@ export class Upkeep {
   #rounds(): readonly UpkeepLoop<UpkeepRound>[] {
     return [this.#promote, this.#expire, this.#timeOut, this.#unblock, this.#fold];
   }
+}
+
+function figuresLoop(look: () => Promise<void>, onFailure: (error: unknown) => void): UpkeepLoop<Round> {
+  const round = async () => {
+    await look();
+    return untimed(false);
+  };
+  return new UpkeepLoop({ round, onRound: () => undefined, onFailure, idleMs: FIGURES_INTERVAL_MS });
 }

@@ -38,6 +38,10 @@ export class Sessions {
     this.#parts = parts;
   }
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   /**
    * Throws `mode_mismatch` where every queue answers `Claim` only. The session is over at the latest when `gone` aborts; with `ending` its
    * worker is told to come back.

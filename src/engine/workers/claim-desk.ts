@@ -52,6 +52,10 @@ export class ClaimDesk {
     this.#parts = parts;
   }
 
+  get parked(): number {
+    return this.#parked;
+  }
+
   /** Jobs as soon as there is one; EMPTY when the wait is over, the signal aborts or the service drains. */
   async claim(claim: Claim, signal: AbortSignal): Promise<Claimed> {
     if (this.#draining || signal.aborted) return NOTHING;

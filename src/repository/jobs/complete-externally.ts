@@ -26,9 +26,9 @@ const completeStatement = statement<OperateParam | 'types' | 'details' | 'failur
     select w.*, i.type as ended_type, i.detail::jsonb as detail, i.failure::jsonb as failure, i.result, i.content_type as result_content_type
       from w cross join lateral (select * from i where i.n = w.n) i),
   ${endedWaiting}
-  select n, false as repeated from z
+  select n, false as repeated, dead_lettered from v
   union all
-  select i.n, true from i
+  select i.n, true, false from i
     cross join lateral (select * from stint.job where shard = ${shard} and id = i.job and namespace = i.namespace offset 0) j
     ${position}
     cross join lateral (select * from stint.terminal where shard = ${shard} and job = i.job order by life desc limit 1) t
@@ -52,7 +52,8 @@ export const completing: Operation<CompleteItem, ChangeOutcome> = {
       contentTypes: textArray(each.map(({ completion }) => (completion.kind === 'success' ? completion.contentType : null))),
     });
     const of = (repeated: boolean) => new Set(rows.filter((row) => bool(row, 'repeated') === repeated).map((row) => int(row, 'n')));
-    return { changed: of(false), repeated: of(true) };
+    const deadLettered = new Set(rows.filter((row) => bool(row, 'dead_lettered')).map((row) => int(row, 'n')));
+    return { changed: of(false), repeated: of(true), deadLettered };
   },
   conclude: (job, _item, isDone) => {
     if (isDone) return 'CHANGED';

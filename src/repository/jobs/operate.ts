@@ -32,6 +32,8 @@ export interface Applied {
   readonly refused?: ReadonlyMap<number, Refusal>;
   /** Done before, just as it is asked now. */
   readonly repeated?: ReadonlySet<number>;
+  /** Of those that are changed: whose life left a dead letter. Default: none. */
+  readonly deadLettered?: ReadonlySet<number>;
 }
 
 export async function operate<Item extends OperateItem, Outcome extends string>(
@@ -83,7 +85,7 @@ export async function carryOut<Item extends OperateItem, Outcome extends string>
   for (let round = 0; open.length > 0; round += 1) {
     if (round === MAX_ROUNDS) throw new StoreError('conflict', 'a job moved on too often');
     const sent = firstOfEachJob(open);
-    const { changed, refused, repeated: before } = await operation.apply(run, now, sent);
+    const { changed, refused, repeated: before, deadLettered } = await operation.apply(run, now, sent);
     for (const [position, refusal] of refused ?? []) outcomes.set(position, { kind: 'refused', refusal });
     const asked = sent.filter(({ position }) => !outcomes.has(position));
     const jobs = await look(
@@ -98,7 +100,9 @@ export async function carryOut<Item extends OperateItem, Outcome extends string>
         isChanged: changed.has(position),
         isRepeated: before?.has(position) === true,
       });
-      if (outcome !== null) outcomes.set(position, outcome);
+      if (outcome === null) return;
+      const isDead = outcome.kind === 'applied' && deadLettered?.has(position) === true;
+      outcomes.set(position, isDead ? { ...outcome, deadLettered: true } : outcome);
     });
     open = open.filter(({ position }) => !outcomes.has(position));
     if (open.length > 0) await sweep(run, now, open);

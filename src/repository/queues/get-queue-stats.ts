@@ -11,36 +11,9 @@ import { param, shard, statement } from '../statement.ts';
 import { asSample, ofEach, parseSamples, tailByQueue, unfolded } from '../tally.ts';
 import { beginTallies } from '../upkeep/fold-journal.ts';
 import { parseStatus } from './configured-queue.ts';
+import { heads, oldestReady } from './oldest-ready.ts';
 
-/** Priorities whose first jobs are looked at for the oldest: so many of the highest, and as many of the lowest. */
-const RANKS = 16;
-
-const head = sql`select r.rank, r.ord, r.job from stint.ready r where r.shard = ${shard} and r.queue_id = (select id from q)`;
-
-/**
- * CTEs `high` and `low`: the first job of each priority, found from one to the next by primary key. Within a priority jobs stand in the
- * order in which they became READY.
- */
-const heads = sql`high as (
-  (select h.*, 1 as place from (${head} order by r.rank, r.ord limit 1) h)
-  union all
-  select n.*, high.place + 1 from high cross join lateral (${head} and r.rank > high.rank order by r.rank, r.ord limit 1) n
-   where high.place < ${RANKS}),
-low as (
-  (select h.rank, 1 as place from (${head} order by r.rank desc limit 1) h)
-  union all
-  select n.rank, low.place + 1 from low cross join lateral (${head} and r.rank < low.rank order by r.rank desc limit 1) n
-   where low.place < ${RANKS})`;
-
-/** When each of them took its position: by the event that gave it, or with its record. */
-const oldestReady = sql`(
-  select min(coalesce(e.at, j.created_at)) from (
-      select rank, ord, job from high
-      union
-      select n.rank, n.ord, n.job from low cross join lateral (${head} and r.rank = low.rank order by r.rank, r.ord limit 1) n) h
-    cross join lateral (select created_at from stint.job where shard = ${shard} and id = h.job offset 0) j
-    left join lateral (
-      select at from stint.job_event where shard = ${shard} and job = h.job and ord = h.ord order by seq limit 1) e on true)`;
+const queueId = sql`(select id from q)`;
 
 /** Of its READY jobs that can be claimed, the first. */
 const seen = sql`(select count(*) from (select from stint.ready r where r.shard = ${shard} and r.queue_id = (select id from q) limit ${CLAIMABLE_LOOKED_AT}) x)`;
@@ -69,11 +42,11 @@ const queueStatsStatement = statement<'now' | 'namespace' | 'name'>(
   sql`with recursive ${clock}, ${unfolded},
   q as materialized (
     select * from stint.queue where shard = ${shard} and namespace = ${param('namespace')}::text and name = ${param('name')}::text),
-  ${heads},
+  ${heads(queueId)},
   u as materialized (
     select ${ofEach((name, at) => sql`coalesce(sum(t.moves[t.i][${at}]), 0) as ${name}`)}, array[${recent}] as recent
       from (select u.* from ${tailByQueue} where u.queue_id = (select id from q)) t cross join c)
-  select c.now, q.status, exists (select 1 from m) as begun, ${limiter} as limiter, ${oldestReady} as oldest_ready_at, ${seen} as seen, g.max_in_flight,
+  select c.now, q.status, exists (select 1 from m) as begun, ${limiter} as limiter, ${oldestReady(queueId)} as oldest_ready_at, ${seen} as seen, g.max_in_flight,
       coalesce(g.scheduled, coalesce(y.scheduled, 0) + u.scheduled) as scheduled, coalesce(g.blocked, coalesce(y.blocked, 0) + u.blocked) as blocked,
       coalesce(g.ready, coalesce(y.ready, 0) + u.ready) as ready, coalesce(g.leased, coalesce(y.leased, 0) + u.leased) as leased,
       coalesce(g.running, coalesce(y.running, 0) + u.running) as running,

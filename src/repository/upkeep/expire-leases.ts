@@ -2,14 +2,14 @@ import { sql, type SQL } from 'drizzle-orm';
 import { DISPOSITION_CODES } from '../../domain/job.ts';
 import { EVENT_CODES } from '../../domain/event.ts';
 import { LEASE_EXPIRED, SCHEDULE_TO_CLOSE, START_TO_CLOSE } from '../../domain/lease.ts';
-import type { LeaseRound } from '../../engine/ports/upkeep.ts';
+import type { EndedLeases, LeaseRound } from '../../engine/ports/upkeep.ts';
 import { plainArray } from '../array.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedTry, freedByEndedTry, movedByEndedTry } from '../ended-try.ts';
 import { counted } from '../gates.ts';
 import { deleteHeld, leaseEndKeptUntil, leaseEndWithSession, leasesWithSessions } from '../held-leases.ts';
-import { failureJson, int } from '../row.ts';
+import { failureJson, int, type Row } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { isTouched, touchedSlots } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
@@ -76,7 +76,8 @@ const expireText = (candidates: SQL, nextDueAt: SQL) => sql`with ${clock}, ${fou
     from c cross join (
       select count(*)::int as count, count(*) filter (where ended_type = ${EVENT_CODES.cancelled})::int as cancelled,
              count(*) filter (where ended_type = ${EVENT_CODES.abandoned})::int as abandoned,
-             count(*) filter (where fate is null and ended_at in (run_until, life_until))::int as timed_out
+             count(*) filter (where fate is null and ended_at in (run_until, life_until))::int as timed_out,
+             count(*) filter (where ended_type = ${EVENT_CODES.retry_scheduled})::int as retried, count(*) filter (where dead_lettered)::int as dead_lettered
         from v) n`;
 
 type ExpireParam = 'now' | 'limit' | 'jitterFactors' | 'expiryFailure' | 'runFailure' | 'closeFailure';
@@ -106,18 +107,23 @@ export async function expireLeases(run: Run, now: string | null, limit: number, 
   // One for each: leases that lapse together must not come back together.
   const jitterFactors = plainArray(Array.from({ length: limit }, jitterFactor));
   const rows = await run(expireLeasesStatement, { now, limit, jitterFactors, ...FAILURES });
-  const [row] = rows;
+  return { ...parseRound(rows, limit), ...parseEndedLeases(rows) };
+}
+
+function parseEndedLeases([row]: readonly Row[]): EndedLeases {
   if (row === undefined) throw new Error('a round of upkeep answered nothing');
   return {
-    ...parseRound(rows, limit),
+    count: int(row, 'count'),
     timedOut: int(row, 'timed_out'),
     cancelled: int(row, 'cancelled'),
     abandoned: int(row, 'abandoned'),
+    retried: int(row, 'retried'),
+    deadLettered: int(row, 'dead_lettered'),
   };
 }
 
 /** Ends those of these jobs' leases that have ended already, now. */
-export async function expireThese(run: Run, now: string | null, jobs: readonly string[]): Promise<void> {
+export async function expireThese(run: Run, now: string | null, jobs: readonly string[]): Promise<EndedLeases> {
   const jitterFactors = plainArray(jobs.map(() => 1));
-  await run(expireTheseStatement, { now, limit: jobs.length, jitterFactors, jobs: plainArray(jobs), ...FAILURES });
+  return parseEndedLeases(await run(expireTheseStatement, { now, limit: jobs.length, jitterFactors, jobs: plainArray(jobs), ...FAILURES }));
 }

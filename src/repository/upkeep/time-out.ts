@@ -1,11 +1,11 @@
 import { sql } from 'drizzle-orm';
 import { EVENT_CODES } from '../../domain/event.ts';
 import { SCHEDULE_TO_CLOSE, SCHEDULE_TO_START } from '../../domain/lease.ts';
-import type { UpkeepRound } from '../../engine/ports/upkeep.ts';
+import type { EndedWaiting, WaitingRound } from '../../engine/ports/upkeep.ts';
 import { clock } from '../clock.ts';
 import type { Run } from '../database.ts';
 import { endedWaiting } from '../ended-waiting.ts';
-import { failureJson } from '../row.ts';
+import { failureJson, int, type Row } from '../row.ts';
 import { parseRound } from '../upkeep-round.ts';
 import { isTouched } from '../slots.ts';
 import { param, shard, statement } from '../statement.ts';
@@ -38,7 +38,7 @@ const timeOutStatement = statement<'now' | 'limit' | 'startFailure' | 'closeFail
   ${takeWaiting},
   ${timedOut},
   ${endedWaiting}
-  select c.now, (select count(*)::int from z) as count, '[]'::jsonb as ready_queues, ${isTouched} as touched, least(
+  select c.now, (select count(*)::int from z) as count, (select count(*)::int from v where dead_lettered) as dead_lettered, '[]'::jsonb as ready_queues, ${isTouched} as touched, least(
       (select r.give_up_at from stint.ready r where r.shard = ${shard} and r.give_up_at is not null and r.give_up_at > c.now
         order by r.give_up_at limit 1),
       (select d.life_until from stint.deferred d where d.shard = ${shard} and d.life_until is not null and d.life_until > c.now
@@ -58,7 +58,7 @@ const timeOutTheseStatement = statement<'now' | 'n' | 'namespaces' | 'jobs' | 's
   ${takeWaiting},
   ${timedOut},
   ${endedWaiting}
-  select n from z`,
+  select (select count(*)::int from z) as count, (select count(*)::int from v where dead_lettered) as dead_lettered`,
 );
 
 const FAILURES = {
@@ -66,8 +66,14 @@ const FAILURES = {
   closeFailure: JSON.stringify(failureJson(SCHEDULE_TO_CLOSE)),
 };
 
-export async function timeOut(run: Run, now: string | null, limit: number): Promise<UpkeepRound> {
-  return parseRound(await run(timeOutStatement, { now, limit, ...FAILURES }), limit);
+export async function timeOut(run: Run, now: string | null, limit: number): Promise<WaitingRound> {
+  const rows = await run(timeOutStatement, { now, limit, ...FAILURES });
+  return { ...parseRound(rows, limit), ...parseEndedWaiting(rows) };
+}
+
+function parseEndedWaiting([row]: readonly Row[]): EndedWaiting {
+  if (row === undefined) throw new Error('a round of upkeep answered nothing');
+  return { count: int(row, 'count'), deadLettered: int(row, 'dead_lettered') };
 }
 
 /** `jobs` are array literals, sorted by job. */
@@ -75,6 +81,6 @@ export async function timeOutThese(
   run: Run,
   now: string | null,
   jobs: Readonly<Record<'n' | 'namespaces' | 'jobs', string>>,
-): Promise<void> {
-  await run(timeOutTheseStatement, { now, ...jobs, ...FAILURES });
+): Promise<EndedWaiting> {
+  return parseEndedWaiting(await run(timeOutTheseStatement, { now, ...jobs, ...FAILURES }));
 }

@@ -14,7 +14,7 @@ import { counted, heldState } from '../gates.ts';
 import { deleteHeld } from '../held-leases.ts';
 import { toldOfX, askedOrNull, formerFailureOfX, jobOfX, jobRecordColumns, parseJobRecord, wholeJob } from '../job-record.ts';
 import { moves } from '../moves.ts';
-import { failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
+import { bool, failureJson, failureOrNull, int, int8, instant, instantOrNull, text, type Row } from '../row.ts';
 import { touchedSlots } from '../slots.ts';
 import { sortedByRecord } from '../sorted-queues.ts';
 import { param, shard } from '../statement.ts';
@@ -115,7 +115,7 @@ export function giveBackText(type: GivenBack, m: SQL, how: { backAt: SQL; reason
   ${touchedSlots(sql`${slotsGoneBack} union all ${freedByEndedTry}`)} ${alsoCtes}
   select x.n, x.fate, x.life, case when x.fate is null and x.refunded then x.attempt - 1 else x.attempt end as attempt, x.fence,
          x.seq + 1 as seq, x.worker, x.started_at, x.due_at, x.rank as x_rank, c.now as ended_at, ${jobRecordColumns}, ${formerFailureOfX},
-         ${toldOfX}
+         ${toldOfX}, coalesce((select v.dead_lettered from v where v.n = x.n), false) as dead_lettered
     from b x cross join c ${jobOfX}`;
 }
 
@@ -131,6 +131,7 @@ export function givenBack(row: Row, stays: 'READY' | 'SUSPENDED', suspendReason:
   const suspended = { cancelRequestedAt: null, cancelDeadline: null, cancelReason: '', abandonRequestedAt, suspendReason };
   return {
     kind: 'applied',
+    ...(bool(row, 'dead_lettered') ? { deadLettered: true } : {}),
     job: wholeJob(record, {
       ...ending,
       priority: Number(-int8(row, 'x_rank')),

@@ -4,7 +4,7 @@ import { Upkeep } from '../../../src/engine/upkeep/upkeep.ts';
 import { settled } from '../lane.ts';
 
 const round = (count: number): LeaseRound => {
-  const done = { timedOut: 1, cancelled: 1, abandoned: 1 };
+  const done = { timedOut: 1, cancelled: 1, abandoned: 1, retried: 0, deadLettered: 0 };
   return { count, more: false, nextDueAt: null, databaseTime: 0, readyQueues: [], touchesKeys: false, ...done };
 };
 
