@@ -239,12 +239,13 @@ async def ride(replicas: Replicas) -> str:
                 for _ in range(ROUNDS):
                     await asyncio.to_thread(replicas.restart_each)
                 client.enough.set()
+            # What comes later are claims that wait in vain.
+            pause_ms = round(client.longest_pause * 1000)
             await follower.heard_of(ended)
             client.leaving.set()
             following.cancel()
         assert ended
         assert ended == follower.ended
-        pause_ms = round(client.longest_pause * 1000)
         return f"Python: {len(ended)} jobs, longest pause {pause_ms} ms, seen {dict(client.seen)}"
 
 
