@@ -1,12 +1,14 @@
+import { status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { SubscribeRequest } from '../../gen/stint/v1/event_service.ts';
 import { JobState } from '../../gen/stint/v1/job.ts';
+import { OperatorAction } from '../../gen/stint/v1/queue_service.ts';
 import { ReconnectReason } from '../../gen/stint/v1/reconnect.ts';
 import { ClaimDecision } from '../../gen/stint/v1/worker_service.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { Scene } from './scene.ts';
-import { codeOf, collect, connect, refusal, seconds, uuidV7 } from './stint.ts';
-import { openWork } from './work-stream.ts';
+import { codeOf, collect, connect, refusal, seconds, type Stint, uuidV7 } from './stint.ts';
+import { openWork, WorkStream } from './work-stream.ts';
 
 const isGiven = (process.env['STINT_ADDRESS'] ?? '') !== '';
 
@@ -133,4 +135,82 @@ describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS:
     expect(answered).not.toEqual([]);
     for (const jobId of answered) expect((await stint.getJob({ namespace, jobId })).job).toMatchObject({ jobId });
   });
+
+  it('ends all of it in order while much is going on, and cuts nothing', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, enqueue, events } = scene;
+    const going = new Scene(leaving);
+    const { jobId } = await scene.enqueueAndClaim();
+    const draining = new Scene(scene.stint);
+    await draining.enqueue();
+    const { namespace: drained } = draining;
+    await scene.stint.applyAction({ namespace: drained, queue, action: OperatorAction.DRAIN_BACKLOG, reason: 'test' });
+    const health = watchHealth(leaving);
+    const waits = [
+      leaving.awaitTerminal({ namespace, jobId }),
+      leaving.awaitJobs({ namespace, jobIds: [jobId] }),
+      leaving.awaitEvent({ namespace, jobId, type: 'seen' }),
+      leaving.waitDrained({ namespace: drained, queue }),
+      leaving.watchQueueStats({ namespace, queue, interval: seconds(60) }),
+    ];
+    for (const wait of waits) await wait.next();
+    const reasons = Promise.all(waits.map(async (wait) => (await refusal(wait.rest())).info?.reason));
+    const followers = (['queue', 'everything'] as const).map(($case) =>
+      leaving.subscribe({
+        namespace,
+        scope: $case === 'queue' ? { $case, queue } : { $case, everything: {} },
+        start: { $case: 'fromBeginning', fromBeginning: {} },
+      }),
+    );
+    const told = Promise.all(followers.map((follower) => follower.rest()));
+    const { stream } = await openWork(going, { namespace, queues: ['other'] });
+    const silent = new WorkStream(leaving);
+    const refused = refusal(silent.ended());
+    const parked = leaving.claim({ namespace, workerId: 'w', queues: ['empty'], wait: seconds(60) });
+    const callers = Array.from({ length: 50 }, () => untilRefused(leaving, { namespace, queue: 'load' }));
+    await enqueue();
+    await stop();
+    expect(await reasons).toEqual(waits.map(() => 'SHUTTING_DOWN'));
+    for (const messages of await told) {
+      expect(messages.at(-1)?.reconnect?.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+      expect(messages.flatMap((message) => message.events).filter((event) => event.jobId === jobId)).toEqual(await events(jobId));
+    }
+    expect((await stream.next('reconnect')).reconnect.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+    await stream.ended();
+    expect((await refused).info?.reason).toBe('SHUTTING_DOWN');
+    expect((await parked).decision).toBe(ClaimDecision.EMPTY);
+    expect(await health).toEqual({ statuses: [SERVING, NOT_SERVING], code: Code.OK });
+    for (const answered of await Promise.all(callers)) {
+      for (const id of answered) expect((await scene.job(id)).jobId).toBe(id);
+    }
+  });
 });
+
+const SERVING = 1;
+const NOT_SERVING = 2;
+
+/** `grpc.health.v1` by hand: a message is one field, the status. Resolves when the service ends the watch. */
+function watchHealth({ raw }: Stint) {
+  const statuses: number[] = [];
+  const nothing = () => Buffer.alloc(0);
+  const stream = raw.jobs.makeServerStreamRequest('/grpc.health.v1.Health/Watch', nothing, (bytes) => bytes.readUInt8(1), '');
+  stream.on('data', (status: number) => statuses.push(status));
+  stream.on('error', () => undefined);
+  return new Promise<{ statuses: number[]; code: Code }>((resolve) => stream.on('status', ({ code }) => resolve({ statuses, code })));
+}
+
+/** Gives what was answered; throws where it is refused otherwise than because nobody is there. */
+async function untilRefused(stint: Stint, { namespace, queue }: { namespace: string; queue: string }): Promise<readonly string[]> {
+  const answered: string[] = [];
+  for (;;) {
+    const jobId = uuidV7();
+    const call = stint.enqueue({ namespace, job: { queue, jobId } });
+    const isAnswered = await call.then(
+      () => true,
+      () => false,
+    );
+    if (isAnswered) answered.push(jobId);
+    else if ((await codeOf(call)) === 'UNAVAILABLE') return answered;
+    else await call;
+  }
+}
