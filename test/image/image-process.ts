@@ -10,16 +10,22 @@ const isRoot = process.getuid?.() === 0;
 export interface ImageProcess {
   /** The two addresses of the line that it prints when it serves; null when it ended instead. */
   readonly serving: Promise<{ readonly grpc: string; readonly admin: string } | null>;
-  readonly ended: Promise<{ readonly code: number | null; readonly errors: readonly string[] }>;
+  readonly ended: Promise<{ readonly code: number | null; readonly output: string; readonly errors: readonly string[] }>;
   /** What has the pid, to read what the system says of it. */
   readonly pid: number | undefined;
   stop(signal: NodeJS.Signals): void;
 }
 
+export interface ImageStart {
+  readonly environment: Record<string, string>;
+  /** What stands behind the entry point: a container's arguments. */
+  readonly words?: readonly string[];
+}
+
 /** Starts the entry point as the image does: its working folder, variables and user, with nothing of our environment. */
-export function startImage(image: BareImage, environment: Record<string, string>): ImageProcess {
+export function startImage(image: BareImage, { environment, words: behind = [] }: ImageStart): ImageProcess {
   const { root, final } = image;
-  const [program = '', ...words] = entryPoint(image);
+  const [program = '', ...words] = [...entryPoint(image), ...behind];
   const [uid = 0, gid = 0] = lastOf(final, 'USER').split(':').map(Number);
   const child = spawn(join(root, program), words, {
     cwd: join(root, lastOf(final, 'WORKDIR')),
@@ -33,6 +39,7 @@ export function startImage(image: BareImage, environment: Record<string, string>
   child.stderr.on('data', (data: Buffer) => (errors += data.toString()));
   const ended = once(child, 'close').then(([code]: unknown[]) => ({
     code: typeof code === 'number' ? code : null,
+    output,
     errors: errors.split('\n').filter((line) => line !== ''),
   }));
   const serving = new Promise<{ grpc: string; admin: string } | null>((resolve) => {

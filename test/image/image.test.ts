@@ -67,10 +67,13 @@ describe.skipIf(process.platform !== 'linux')(
       expect(readdirSync(join(image.root, 'stint/src'))).toEqual(['repository']);
     });
 
-    it('serves as a user without rights from a folder that is not its own to write, and stops on SIGTERM', async () => {
+    it('migrates and serves as a user without rights from a folder that is not its own to write, and stops on SIGTERM', async () => {
       const database = await createDatabase('template template0');
       onTestFinished(async () => await database.drop());
-      const process = startImage(image, { ...onFreePorts, DATABASE_URL: database.url });
+      const told = { ...onFreePorts, DATABASE_URL: database.url };
+      const migration = startImage(image, { environment: told, words: ['migrate'] });
+      expect(await migration.ended).toMatchObject({ code: 0, output: expect.stringContaining('went from nothing to version') });
+      const process = startImage(image, { environment: { ...told, STINT_MIGRATE: 'false' } });
       const addresses = await process.serving;
       if (addresses === null) throw new Error((await process.ended).errors.join('\n'));
       expect(lstatSync(`/proc/${process.pid}`).uid).not.toBe(0);
@@ -84,13 +87,13 @@ describe.skipIf(process.platform !== 'linux')(
     });
 
     it('says in one line that it needs DATABASE_URL', async () => {
-      const { code, errors } = await startImage(image, onFreePorts).ended;
+      const { code, errors } = await startImage(image, { environment: onFreePorts }).ended;
       expect(code).toBe(1);
       expect(errors).toEqual([expect.stringMatching(/^stint: DATABASE_URL is required, .*postgres:\/\//)]);
     });
 
     it('listens for other containers only once it was told that there is no TLS', async () => {
-      const { code, errors } = await startImage(image, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }).ended;
+      const { code, errors } = await startImage(image, { environment: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' } }).ended;
       expect(code).toBe(1);
       expect(errors).toEqual([expect.stringContaining('set STINT_INSECURE=true')]);
       expect(lastOf(image.final, 'EXPOSE').split(' ')).toEqual(listenedPorts(pairsOf(image.final, 'ENV')));
