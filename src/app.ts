@@ -1,5 +1,6 @@
 /** Where the rooms meet: plain constructors, called from the cellar up. */
-import type { Config } from './config.ts';
+import { type Config, formatAddress } from './config.ts';
+import type { Engine } from './engine/engine.ts';
 import { createEngine, type EngineParts, type RunningEngine } from './engine/create-engine.ts';
 import { DATABASE_CLOCK, type Clock } from './engine/ports/clock.ts';
 import { type CommitObserver, everyCommitObserver } from './engine/ports/commit-observer.ts';
@@ -97,13 +98,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const rpcLog = new RpcLog(logger);
   const health = new Health(SERVICE_NAMES);
   const server = new GrpcServer(health, config.connectionLife, everyRpcObserver([...calls, rpcLog]));
-  addReflection(server.server);
-  addServices(server.server, {
-    engine: workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) },
-    version: readVersion(),
-    report: (error, method) => logger.error({ err: error, method }, 'a call failed whose client had gone'),
-    carriers: server.carriers,
-  });
+  addAll(server, workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, workers) }, logger);
   const close = async () => {
     rpcLog.stop();
     await engine.stop();
@@ -125,7 +120,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     }));
     const stopFollowing = health.followReadiness(ready);
     return {
-      grpcAddress: `${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
+      grpcAddress: formatAddress({ host: config.listen.host, port }),
       ready,
       stop: async () => {
         stopping = true;
@@ -138,6 +133,12 @@ export async function startApp(options: AppOptions): Promise<App> {
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+function addAll({ server, carriers }: GrpcServer, engine: Engine, logger: Logger): void {
+  addReflection(server);
+  const report = (error: unknown, method: string) => logger.error({ err: error, method }, 'a call failed whose client had gone');
+  addServices(server, { engine, version: readVersion(), report, carriers });
 }
 
 /** What is not set is left to the store. */

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import postgres, { type Sql } from 'postgres';
 import { z } from 'zod';
-import { bind, HOT_SETTINGS, type Run } from '../../src/repository/database.ts';
+import { bind, type Run } from '../../src/repository/database.ts';
+import { HOT_SETTINGS } from '../../src/repository/session.ts';
 import type { Row } from '../../src/repository/row.ts';
 import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
 import type { Value } from '../../src/repository/statement.ts';

@@ -158,13 +158,8 @@ function createCore(parts: EngineParts): Core {
     parts.onHealthy();
     aftermath.ofRound(round);
   };
-  const upkeep = new Upkeep({
-    repository,
-    onLook: parts.onHealthy,
-    onRound,
-    onFailure: parts.onFailure,
-    figures: figuresLook(watchers, repository),
-  });
+  const { onHealthy: onLook, onFailure } = parts;
+  const upkeep = new Upkeep({ repository, onLook, onRound, onFailure, figures: figuresLook(watchers, repository) });
   const changes = new QueueChanges();
   const aftermath = new Aftermath({
     ...{ log, mint },

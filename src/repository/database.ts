@@ -3,40 +3,14 @@ import type { PoolState, StatementObserver } from '../engine/ports/statement-obs
 import { StoreError } from '../engine/ports/store-error.ts';
 import { isConnectionLoss, isUnprepared, storeError } from './driver-error.ts';
 import type { Row } from './row.ts';
+import { parseStandby, preambleOf, type Session, sessionSettings, type SessionSettings } from './session.ts';
 import type { Statement, Value } from './statement.ts';
 import { Turns } from './turns.ts';
 
 /** Longer than any statement takes, shorter than a caller waits: past it the connection is taken for dead. */
 const QUERY_DEADLINE_MS = 15_000;
-/** Of a query's deadline, what the server gets: a slow query ends there first, and is not taken for a dead connection. */
-const STATEMENT_SHARE = 2 / 3;
-/** One locked row must not stall the batch it is in. */
-export const LOCK_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_S = 5;
 const CLOSE_TIMEOUT_S = 2;
-
-/** Plans by the shape of the SQL; these only keep a generic plan from flipping on empty or freshly vacuumed tables. */
-export const HOT_SETTINGS = {
-  plan_cache_mode: 'force_generic_plan',
-  enable_seqscan: 'off',
-  enable_bitmapscan: 'off',
-  enable_mergejoin: 'off',
-  enable_hashjoin: 'on',
-  jit: 'off',
-};
-
-/**
- * Of everything else. A plan that was made while tables were small, and is kept, must serve when they have grown, until they are analyzed:
- * what read a small table from end to end reads a large one so, for each row that it is joined to.
- */
-export const PLAIN_SETTINGS = { enable_seqscan: 'off', jit: 'off' };
-
-/**
- * Whose the session is that a statement meets. Its `own` connection's: the settings are told when it opens, and plans are kept. One that a transaction
- * pooler `lends` for a transaction: the settings go with each, and no plan is kept. `lends_bare` is that for what does not run in a transaction,
- * such as a vacuum: it goes by the settings of the server.
- */
-export type Session = 'own' | 'lends' | 'lends_bare';
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -278,12 +252,6 @@ async function prepareSession(connection: TransactionSql, preamble: string): Pro
   if (parseStandby(await connection.unsafe(preamble))) throw new StandbyAnswered();
 }
 
-/** Of several commands the driver gives the answer of each; the last is the one that has rows. */
-function parseStandby(answers: readonly unknown[]): boolean {
-  const [row] = answers.at(-1) as readonly Row[];
-  return row?.['in_hot_standby'] !== 'off';
-}
-
 export function bind<P extends string>(statement: Statement<P>, values: Values<P>): Value[] {
   return statement.parameters.map((name) => (name === 'shard' ? ONLY_SHARD : values[name]));
 }
@@ -292,31 +260,14 @@ export function bind<P extends string>(statement: Statement<P>, values: Values<P
 const UNPIPELINED = { max_pipeline: 1 };
 
 function connect(options: DatabaseOptions): Client {
-  const settings = sessionSettings(options);
+  const settings = sessionSettings(options.settings, deadlineOf(options));
   const session = options.session ?? 'own';
   const sql = driver(options, session === 'own' ? settings : {}, () => (client.hasLost = true));
   const client = { sql, hasLost: false, isFree: true, isOpen: false, session, preamble: preambleOf(settings) };
   return client;
 }
 
-type Settings = Readonly<Record<string, string>>;
-
-function sessionSettings(options: DatabaseOptions): Settings {
-  return {
-    TimeZone: 'UTC',
-    statement_timeout: String(Math.floor(deadlineOf(options) * STATEMENT_SHARE)),
-    lock_timeout: String(LOCK_TIMEOUT_MS),
-    idle_in_transaction_session_timeout: String(deadlineOf(options)),
-    ...(options.settings === 'hot' ? HOT_SETTINGS : PLAIN_SETTINGS),
-  };
-}
-
-/** None of these takes a snapshot: a transaction may still choose its isolation. */
-function preambleOf(settings: Settings): string {
-  return [...Object.entries(settings).map(([name, value]) => `set local ${name} = '${value}'`), 'show in_hot_standby'].join('; ');
-}
-
-function driver(options: DatabaseOptions, settings: Settings, onclose: () => void): Sql {
+function driver(options: DatabaseOptions, settings: SessionSettings, onclose: () => void): Sql {
   return postgres(options.url, {
     ...UNPIPELINED,
     onclose,

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Sql, TransactionSql } from 'postgres';
-import { LOCK_TIMEOUT_MS, type Run } from './database.ts';
+import type { Run } from './database.ts';
+import { LOCK_TIMEOUT_MS } from './session.ts';
 import { bool, int, type Row, text, textOrNull } from './row.ts';
 import { statement } from './statement.ts';
 

@@ -1,6 +1,6 @@
 /** What is no statement of the request path keeps its plans too: they are made while a database is new, and serve when it is not. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { PLAIN_SETTINGS } from '../../src/repository/database.ts';
+import { PLAIN_SETTINGS } from '../../src/repository/session.ts';
 import { checkInvariants } from '../../src/repository/queues/check-invariants.ts';
 import { replayedJobs, retainedJobs } from '../../src/repository/queues/verify-replay.ts';
 import { Stage } from '../engine/stage.ts';

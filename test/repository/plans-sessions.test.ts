@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Queue } from '../../src/domain/queue.ts';
 import type { ClaimedJob } from '../../src/engine/ports/repository.ts';
-import { PLAIN_SETTINGS } from '../../src/repository/database.ts';
+import { PLAIN_SETTINGS } from '../../src/repository/session.ts';
 import { getJobs } from '../../src/repository/jobs/get-jobs.ts';
 import { expireLeases, expireThese } from '../../src/repository/upkeep/expire-leases.ts';
 import { DueLook } from '../../src/repository/upkeep/next-due.ts';

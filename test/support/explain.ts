@@ -1,5 +1,6 @@
 import postgres from 'postgres';
-import { bind, HOT_SETTINGS, type Run } from '../../src/repository/database.ts';
+import { bind, type Run } from '../../src/repository/database.ts';
+import { HOT_SETTINGS } from '../../src/repository/session.ts';
 import type { Row } from '../../src/repository/row.ts';
 import type { Value } from '../../src/repository/statement.ts';
 

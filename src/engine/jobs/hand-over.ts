@@ -1,7 +1,7 @@
 import type { QueueName } from '../../domain/queue.ts';
 import type { Aftermath } from '../aftermath.ts';
 import type { EnqueueItem, EnqueueOutcome, Handed, Repository } from '../ports/repository.ts';
-import type { OfferedLook } from '../workers/claim-desk.ts';
+import type { OfferedLook } from '../workers/claim-group.ts';
 
 /** Jobs of a commit that are offered: of more the claims have a statement of their own, beside that of the next enqueue. */
 const MAX_OFFERED = 16;

@@ -7,10 +7,10 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Queue, QueueName } from '../../domain/queue.ts';
 import { RefusalError } from '../../domain/error.ts';
 import type { Claim, Claimed } from '../engine.ts';
-import type { ClaimedJob, Given, Offer, Repository } from '../ports/repository.ts';
+import type { ClaimedJob, Given, Repository } from '../ports/repository.ts';
 import type { QueueDirectory } from '../queue-directory.ts';
 import { turnEnd } from '../wait.ts';
-import { ClaimGroups, type Group, isOpenToOffers, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
+import { ClaimGroups, type Group, isOpenToOffers, type OfferedLook, newWaiter, requestKey, slotOf, type Waiter } from './claim-group.ts';
 import { isEvery, nothingFrom, opensInMs, waitsForPlace } from './claim-limits.ts';
 
 /** Parked claims look again after this, should every hint have been lost. */
@@ -26,9 +26,6 @@ const atOnce = () => Promise.resolve();
 const NOTHING: Claimed = { jobs: [], decision: 'EMPTY' };
 /** Of a look where none of the queues is there. */
 const NO_QUEUES: Given = { jobs: [], limits: [] };
-
-/** An enqueue that gives to who waits; nothing where it could not. */
-export type OfferedLook = (offer: Offer) => Promise<Given>;
 
 export interface ClaimDeskParts {
   readonly repository: Pick<Repository, 'claim' | 'leasesOfRequest'>;
@@ -75,10 +72,7 @@ export class ClaimDesk {
     const [group, ...others] = this.#groups.of(name);
     if (group === undefined || others.length > 0 || !isOpenToOffers(group)) return Promise.resolve(false);
     return new Promise((resolve) => {
-      group.wanted = true;
-      group.passedOver = 0;
-      group.running = true;
-      void this.#run(group, atOnce, async (offer) => {
+      this.#serve(group, atOnce, async (offer) => {
         const given = await look(offer);
         resolve(true);
         return given;
@@ -176,15 +170,15 @@ export class ClaimDesk {
   }
 
   /** Who asks in this turn of the event loop is served by the same statement, unless somebody who is parked can be served before. */
-  #serve(group: Group, gathered = turnEnd): void {
+  #serve(group: Group, gathered = turnEnd, offered: OfferedLook | null = null): void {
     group.wanted = true;
     group.passedOver = 0;
     if (group.running) return;
     group.running = true;
-    void this.#run(group, gathered);
+    void this.#run(group, gathered, offered);
   }
 
-  async #run(group: Group, gathered: () => Promise<void>, offered: OfferedLook | null = null): Promise<void> {
+  async #run(group: Group, gathered: () => Promise<void>, offered: OfferedLook | null): Promise<void> {
     let look = offered;
     for (let ready = gathered; group.wanted && group.waiters.size > 0; ready = turnEnd) {
       await ready();

@@ -3,7 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { type ClaimChannel, queueKey, type QueueName } from '../../domain/queue.ts';
 import type { Claim, Claimed } from '../engine.ts';
 import type { QueueLimit } from '../ports/queues.ts';
-import type { ClaimSlot } from '../ports/repository.ts';
+import type { ClaimSlot, Given, Offer } from '../ports/repository.ts';
+
+/** An enqueue that gives to who waits; nothing where it could not. */
+export type OfferedLook = (offer: Offer) => Promise<Given>;
 
 export interface Waiter {
   readonly claim: Claim;
