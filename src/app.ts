@@ -13,6 +13,7 @@ import { addServices, SERVICE_NAMES } from './grpc/services.ts';
 import { Health } from './ops/health.ts';
 import type { Logger } from './ops/logging.ts';
 import type { Metrics } from './ops/metrics/metrics.ts';
+import { RpcLog } from './ops/rpc-log.ts';
 import { everyRpcObserver, type RpcObserver } from './ops/rpc-observer.ts';
 import { addReflection } from './ops/reflection.ts';
 import { readVersion } from './ops/version.ts';
@@ -83,15 +84,17 @@ export async function startApp(options: AppOptions): Promise<App> {
     tellProgress: (told) => store.doorbell.tell(told),
     watchers: watchersOf(commits, metrics, metricsQueues),
   });
-  const server = new GrpcServer(new Health(SERVICE_NAMES), config.connectionLife, calls.length === 0 ? null : everyRpcObserver(calls));
+  const rpcLog = new RpcLog(logger);
+  const server = new GrpcServer(new Health(SERVICE_NAMES), config.connectionLife, everyRpcObserver([...calls, rpcLog]));
   addReflection(server.server);
   addServices(server.server, {
     engine: observers.workers === undefined ? engine : { ...engine, workers: observedWorkers(engine.workers, observers.workers) },
     version: readVersion(),
-    report: (error, method) => logger.error({ err: error, method }, 'a call failed'),
+    report: (error, method) => logger.error({ err: error, method }, 'a call failed whose client had gone'),
     carriers: server.carriers,
   });
   const close = async () => {
+    rpcLog.stop();
     await engine.stop();
     await hub.stop();
     await store.close();

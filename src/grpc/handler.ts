@@ -12,7 +12,7 @@ import { Call, type Carriers } from './call.ts';
 import { Unreadable } from './received.ts';
 import { errorResponse } from './status.ts';
 
-/** Where a defect is told, once, with the name of the RPC. */
+/** Where a defect is told that no end of a call tells, with the name of the RPC. */
 export type Report = (cause: unknown, method: string) => void;
 
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Promise<Response>;
@@ -113,10 +113,10 @@ function written(stream: Writable, message: unknown, signal: AbortSignal): Promi
   });
 }
 
-/** A call that is over rejects what still waits for it: no defect. */
+/** Who watches a call is told by its end. One whose client has gone has ended before: what fails then is told here, but for the abort itself. */
 function tell(report: Report, method: string, call: Call, cause: unknown): void {
   const isAbort = cause instanceof Error && cause.name === 'AbortError';
-  if (!(isAbort && call.isCancelled)) report(cause, method);
+  if (call.isCancelled && !isAbort) report(cause, method);
 }
 
 /** The answer, or its refusal on the way to the client. */

@@ -67,7 +67,7 @@ export const SERVICE_NAMES = [
 export interface ServicesOptions {
   readonly engine: Engine;
   readonly version: string;
-  /** Hears of defects; the clients see only INTERNAL. */
+  /** Hears of defects of calls whose clients have gone; of all others tells the end of the call. */
   readonly report: Report;
   /** Of the server's calls. Default: nothing is known of them. */
   readonly carriers?: Carriers;

@@ -49,35 +49,44 @@ export interface RpcObserver {
   begin(call: ObservedRpc): RpcObservation | null;
 }
 
-/** All of them watch; what runs within a call runs within the first outermost. */
+/** All of them watch; the first of those who run the call is the outermost. */
 export function everyRpcObserver(observers: readonly RpcObserver[]): RpcObserver {
   const [only] = observers;
   if (only !== undefined && observers.length === 1) return only;
-  return { begin: (call) => together(observers.map((observer) => observer.begin(call)).filter((one) => one !== null)) };
-}
-
-function together(observations: readonly RpcObservation[]): RpcObservation | null {
-  if (observations.length === 0) return null;
-  const running = observations.filter((one) => one.run !== undefined);
-  const counting = observations.filter((one) => one.onMessage !== undefined);
   return {
-    ...(running.length === 0 ? {} : { run: <T>(work: () => T) => nested(running, work) }),
-    ...(counting.length === 0
-      ? {}
-      : {
-          onMessage: (direction) => {
-            for (const one of counting) one.onMessage?.(direction);
-          },
-        }),
-    end: (end) => {
-      let told: Readonly<Record<string, string>> | undefined;
-      for (const one of observations) {
-        const more = one.end(end);
-        if (more !== undefined) told = { ...told, ...more };
+    begin: (call) => {
+      const watching: RpcObservation[] = [];
+      for (const observer of observers) {
+        const one = observer.begin(call);
+        if (one !== null) watching.push(one);
       }
-      return told;
+      return watching.length > 1 ? new Together(watching) : (watching[0] ?? null);
     },
   };
+}
+
+class Together implements RpcObservation {
+  readonly run?: <T>(work: () => T) => T;
+  readonly #watching: readonly RpcObservation[];
+
+  constructor(watching: readonly RpcObservation[]) {
+    this.#watching = watching;
+    const running = watching.filter((one) => one.run !== undefined);
+    if (running.length > 0) this.run = (work) => nested(running, work);
+  }
+
+  onMessage(direction: 'received' | 'sent'): void {
+    for (const one of this.#watching) one.onMessage?.(direction);
+  }
+
+  end(end: RpcEnd): Readonly<Record<string, string>> | undefined {
+    let told: Readonly<Record<string, string>> | undefined;
+    for (const one of this.#watching) {
+      const more = one.end(end);
+      if (more !== undefined) told = { ...told, ...more };
+    }
+    return told;
+  }
 }
 
 function nested<T>(observations: readonly RpcObservation[], work: () => T): T {

@@ -7,7 +7,7 @@ import { GrpcServer } from '../../src/grpc/server.ts';
 import { addService, type Handlers } from '../../src/grpc/service.ts';
 import { addReflection } from '../../src/ops/reflection.ts';
 import { Health } from '../../src/ops/health.ts';
-import type { RpcObserver } from '../../src/ops/rpc-observer.ts';
+import { everyRpcObserver, type RpcObserver } from '../../src/ops/rpc-observer.ts';
 
 export interface Stubs {
   readonly jobs?: Handlers<typeof JobServiceService>;
@@ -16,12 +16,13 @@ export interface Stubs {
   readonly observer?: RpcObserver;
 }
 
-/** The real server with handlers of the test's own, and a client of each service. */
+/** The real server with handlers of the test's own, and a client of each service; `defects` are told by the ends of calls, or behind them. */
 export async function loopback({ jobs = {}, workers = {}, events = {}, observer }: Stubs, life?: ConnectionLife) {
   const defects: unknown[] = [];
   const report = (cause: unknown) => void defects.push(cause);
   const health = new Health(['stint.v1.JobService']);
-  const grpc = new GrpcServer(health, life, observer);
+  const atTheEnd: RpcObserver = { begin: () => ({ end: ({ cause }) => void (cause === null || defects.push(cause)) }) };
+  const grpc = new GrpcServer(health, life, everyRpcObserver(observer === undefined ? [atTheEnd] : [atTheEnd, observer]));
   addService(grpc.server, JobServiceService, jobs, report, grpc.carriers);
   addService(grpc.server, WorkerServiceService, workers, report, grpc.carriers);
   addService(grpc.server, EventServiceService, events, report, grpc.carriers);
