@@ -41,13 +41,15 @@ export class Trigger {
     return metricSpecs;
   };
 
-  metrics = async (metricName?: string) => {
+  metrics = async (metricName?: string, deadlineMs = CALL_DEADLINE_MS) => {
     const request = GetMetricsRequest.fromPartial({
       scaledObjectRef: this.#ref,
       metricName: metricName ?? (await this.metricSpecs())[0]?.metricName ?? '',
     });
     const { metricValues } = await new Promise<GetMetricsResponse>((resolve, reject) => {
-      this.#scaler.getMetrics(request, new Metadata(), inTime(), (error, answer) => (error === null ? resolve(answer) : reject(error)));
+      this.#scaler.getMetrics(request, new Metadata(), { deadline: Date.now() + deadlineMs }, (error, answer) =>
+        error === null ? resolve(answer) : reject(error),
+      );
     });
     return metricValues;
   };

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { SubscribeRequest } from '../../gen/stint/v1/event_service.ts';
 import { StartMode } from '../../gen/stint/v1/worker_service.ts';
+import { Trigger } from '../contract/keda-trigger.ts';
 import { Scene } from '../contract/scene.ts';
 import { Follower, reasonOf, seconds, type Stint, uuidV7 } from '../contract/stint.ts';
 
@@ -107,6 +108,7 @@ async function following(scene: Scene) {
     await follower.next();
     follower.cancel();
   };
+  const trigger = new Trigger(stint, { namespace, queue });
   const beginning = { $case: 'fromBeginning' as const, fromBeginning: {} };
   return {
     'get a job': () => stint.getJob({ namespace, jobId }, DEADLINE_MS),
@@ -114,6 +116,12 @@ async function following(scene: Scene) {
     'append an event': () => stint.appendEvent({ namespace, jobId, type: 'fact', replayKey: 'k' }, DEADLINE_MS),
     'await an event': async () => {
       const follower = stint.awaitEvent({ namespace, jobId, type: 'never' }, DEADLINE_MS);
+      await follower.next();
+      follower.cancel();
+    },
+    'scale by a queue': () => trigger.metrics('stint-backlog', DEADLINE_MS),
+    'follow whether a queue is active': async () => {
+      const follower = trigger.stream(DEADLINE_MS);
       await follower.next();
       follower.cancel();
     },
