@@ -16,12 +16,10 @@ import type { MethodHandler } from '../service.ts';
 import { wireClaimedJob } from './claimed-job.ts';
 
 export function claim(engine: Engine): MethodHandler<typeof WorkerServiceService.claim> {
-  return (request, call) =>
-    claimFor(
-      engine,
-      decode((fields) => readClaim(fields, request)),
-      call,
-    );
+  return async (request, call) => {
+    const wish = decode((fields) => readClaim(fields, request));
+    return await claimFor(engine, wish, call);
+  };
 }
 
 /** Waits at most until an answer can still reach the client. */
