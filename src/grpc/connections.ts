@@ -13,6 +13,8 @@ import type { Carrier, Carriers } from './call.ts';
 const JITTER = 0.1;
 /** grpc-js would tell what it cuts CANCELLED, which nobody tries again; ours comes first, and is a lost connection: UNAVAILABLE. */
 const NEVER_BEFORE_OURS = 2;
+/** For a client that is cut to close its side. */
+const HALF_CLOSED_MS = 1_000;
 
 export interface ConnectionLife {
   /** Within a tenth of it a connection is ended. Null: it may grow as old as it likes. */
@@ -65,9 +67,9 @@ export class Connections implements Carriers {
     await Promise.all(connections.map(({ closed }) => closed));
   }
 
-  /** Whatever they carry. */
-  cut(): void {
-    for (const connection of this.#open.values()) connection.cut();
+  /** Whatever they carry. Resolves once all are closed, a moment later. */
+  async cut(): Promise<void> {
+    await Promise.all([...this.#open.values()].map(async (connection) => await connection.cut()));
   }
 }
 
@@ -115,13 +117,20 @@ class Connection implements Carrier {
     this.#parts.onEnding(this.#peer);
   }
 
-  cut(): void {
-    this.#socket.destroy();
+  /**
+   * By a half-close first. A socket that is destroyed while bytes lie unread is reset by the system, and a reset behind a GOAWAY is a defect
+   * to some libraries, grpc-js among them.
+   */
+  async cut(): Promise<void> {
+    this.#socket.end();
+    const timer = setTimeout(() => this.#socket.destroy(), HALF_CLOSED_MS);
+    await this.closed;
+    clearTimeout(timer);
   }
 
   #grownOld(): void {
     this.end('connection_age');
-    this.#timer = setTimeout(() => this.cut(), this.#parts.life.graceMs).unref();
+    this.#timer = setTimeout(() => void this.cut(), this.#parts.life.graceMs).unref();
   }
 
   #forget(): void {

@@ -94,7 +94,7 @@ export class GrpcServer {
       await Promise.race([Promise.all([this.#connections.end('shutting_down'), answerParked()]), cutOff]);
     } finally {
       clearTimeout(cut);
-      this.#connections.cut();
+      await this.#connections.cut();
       this.server.forceShutdown();
     }
   }
