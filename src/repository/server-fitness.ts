@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Sql, TransactionSql } from 'postgres';
-import { LOCK_TIMEOUT_MS, type Run } from './database.ts';
+import { LOCK_TIMEOUT_MS, PLAIN_SETTINGS, type Run } from './database.ts';
 import { bool, int, type Row, text, textOrNull } from './row.ts';
 import { statement } from './statement.ts';
 
@@ -105,12 +105,18 @@ function parseSetting(name: string): WeakSetting['name'] {
   return name as WeakSetting['name'];
 }
 
-const tellLockTimeoutStatement = statement<never>('tell-lock-timeout', sql`select current_setting('lock_timeout') as told`);
+const tellSettingsStatement = statement<never>(
+  'tell-settings',
+  sql`select current_setting('enable_seqscan') as enable_seqscan, current_setting('lock_timeout') as lock_timeout`,
+);
 
-/** A pooler that is told to pass over what it does not know drops the settings that the connections were opened with. Throws `UnfitServerError`. */
+/**
+ * A pooler that is told to pass over what it does not know drops the settings that the connections were opened with: all of them, where the
+ * parameters of a URL may overrule some. Throws `UnfitServerError`.
+ */
 export async function refuseHiddenPooler(run: Run): Promise<void> {
-  const [row = {}] = await run(tellLockTimeoutStatement, {});
-  if (text(row, 'told') === `${LOCK_TIMEOUT_MS}ms`) return;
+  const [row = {}] = await run(tellSettingsStatement, {});
+  if (text(row, 'enable_seqscan') === PLAIN_SETTINGS.enable_seqscan || text(row, 'lock_timeout') === `${LOCK_TIMEOUT_MS}ms`) return;
   throw new UnfitServerError(
     'a pooler in between drops the settings of a session: set STINT_POOLER=transaction, or give the address of Postgres itself',
   );

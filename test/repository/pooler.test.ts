@@ -1,12 +1,16 @@
+import { status } from '@grpc/grpc-js';
 import { sql } from 'drizzle-orm';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Database } from '../../src/repository/database.ts';
 import { statement } from '../../src/repository/statement.ts';
 import { connect, held } from '../contract/stint.ts';
 import { startProcess } from '../ops/service-process.ts';
+import { administer } from '../support/administration.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { findPgbouncer, Pgbouncer } from '../support/pgbouncer.ts';
 import { PostgresServer } from '../support/postgres-server.ts';
+
+const LONG = { timeout: 60_000, interval: 50 };
 
 const settings = [
   'statement_timeout',
@@ -84,6 +88,33 @@ describe.skipIf(findPgbouncer() === null)('behind a pooler that lends a session 
     const pooled = new Database({ url: before.url, connections: 1, applicationName: 'pooled', settings: 'plain', session: 'lends' });
     onTestFinished(() => pooled.close());
     await expect(pooled.run(tellSettings, {})).rejects.toMatchObject({ kind: 'unavailable', message: 'the database is a standby' });
+  });
+
+  it('a fail-over is noticed: what comes next is of another epoch', { timeout: 120_000 }, async () => {
+    const primary = await PostgresServer.create();
+    onTestFinished(() => primary.remove());
+    const standby = await primary.standby();
+    onTestFinished(() => standby.remove());
+    const before = await Pgbouncer.before(primary.url);
+    onTestFinished(() => before.stop());
+    const stint = await serve({ DATABASE_URL: before.url });
+    await stint.enqueue({ job: { queue: 'before', payload: Buffer.from('x') } });
+    const { jobs } = await stint.claim({ queues: ['before'], workerId: 'w' });
+    const [written] = await administer(primary.url, 'select pg_current_wal_lsn()::text as lsn');
+    const isThere = `select pg_last_wal_replay_lsn() >= '${written?.['lsn']}' as reached`;
+    await vi.waitFor(async () => expect(await administer(standby.url, isThere)).toEqual([{ reached: true }]), LONG);
+
+    await primary.kill();
+    await standby.takePlaceOf(primary);
+    await expect(stint.getJob({ jobId: held(jobs[0]).jobId })).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await administer(standby.url, 'select pg_promote(true, 60)');
+    const again = { queue: 'after', idempotencyKey: 'once', payload: Buffer.from('x') };
+    await vi.waitFor(async () => await stint.enqueue({ job: again }), LONG);
+    await stint.ack({ leaseToken: held(jobs[0]).leaseToken });
+    expect(await administer(standby.url, 'select timeline from stint.epoch order by number')).toEqual([
+      { timeline: '00000001' },
+      { timeline: '00000002' },
+    ]);
   });
 
   it('a service that was not told of it says what to set, whether the pooler refuses or drops the settings of a session', async () => {
