@@ -1,13 +1,14 @@
 import { status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { SubscribeRequest } from '../../gen/stint/v1/event_service.ts';
+import type { Event } from '../../gen/stint/v1/event.ts';
+import type { SubscribeRequest, SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
 import { JobState } from '../../gen/stint/v1/job.ts';
 import { OperatorAction } from '../../gen/stint/v1/queue_service.ts';
 import { ReconnectReason } from '../../gen/stint/v1/reconnect.ts';
 import { ClaimDecision } from '../../gen/stint/v1/worker_service.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { Scene } from './scene.ts';
-import { codeOf, collect, connect, refusal, seconds, type Stint, uuidV7 } from './stint.ts';
+import { codeOf, collect, connect, type Follower, refusal, seconds, type Stint, uuidV7 } from './stint.ts';
 import { openWork, WorkStream } from './work-stream.ts';
 
 const isGiven = (process.env['STINT_ADDRESS'] ?? '') !== '';
@@ -162,7 +163,84 @@ describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS:
         start: { $case: 'fromBeginning', fromBeginning: {} },
       }),
     );
-    const told = Promise.all(followers.map((follower) => follower.rest()));
+    const known = await events(jobId);
+    // Who has not read so far goes on behind its cursor, elsewhere.
+    const told = await Promise.all(followers.map((follower) => eventsOf(jobId, follower, known.length)));
+    const ended = Promise.all(followers.map((follower) => follower.rest()));
+    const { stream } = await openWork(going, { namespace, queues: ['other'] });
+    const silent = new WorkStream(leaving);
+    const refused = refusal(silent.ended());
+    const parked = leaving.claim({ namespace, workerId: 'w', queues: ['empty'], wait: seconds(60) });
+    const callers = Array.from({ length: 50 }, () => untilRefused(leaving, { namespace, queue: 'load' }));
+    await enqueue();
+    await stop();
+    expect(await reasons).toEqual(waits.map(() => 'SHUTTING_DOWN'));
+    for (const seen of told) expect(seen).toEqual(known);
+    for (const messages of await ended) expect(messages.at(-1)?.reconnect?.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+    expect((await stream.next('reconnect')).reconnect.reason).toBe(ReconnectReason.SHUTTING_DOWN);
+    await stream.ended();
+    const again = await openWork(scene);
+    expect((await again.stream.heartbeat(held)).map(({ result }) => result?.$case)).toEqual(['renewed']);
+    await again.stream.ack(held);
+    await again.stream.finish();
+    expect((await job(jobId)).state).toBe(JobState.SUCCEEDED);
+  });
+
+  it('answers each call after its commit, or fails it with UNAVAILABLE', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, stint } = scene;
+    const answered: string[] = [];
+    const untilRefused = async (): Promise<string> => {
+      for (;;) {
+        const jobId = uuidV7();
+        const call = leaving.enqueue({ namespace, job: { queue, jobId } });
+        const isAnswered = await call.then(
+          () => true,
+          () => false,
+        );
+        if (!isAnswered) return await codeOf(call);
+        answered.push(jobId);
+      }
+    };
+    const callers = Array.from({ length: 20 }, untilRefused);
+    // On the same connection, behind the first calls: they have arrived, and more follow.
+    await leaving.getServerInfo({});
+    await stop();
+    expect(new Set(await Promise.all(callers))).toEqual(new Set(['UNAVAILABLE']));
+    expect(answered).not.toEqual([]);
+    for (const jobId of answered) expect((await stint.getJob({ namespace, jobId })).job).toMatchObject({ jobId });
+  });
+
+  it('ends all of it in order while much is going on, and cuts nothing', async () => {
+    const { leaving, scene, stop } = await twoReplicas();
+    const { namespace, queue, enqueue, events } = scene;
+    const going = new Scene(leaving);
+    const { jobId } = await scene.enqueueAndClaim();
+    const draining = new Scene(scene.stint);
+    await draining.enqueue();
+    const { namespace: drained } = draining;
+    await scene.stint.applyAction({ namespace: drained, queue, action: OperatorAction.DRAIN_BACKLOG, reason: 'test' });
+    const health = watchHealth(leaving);
+    const waits = [
+      leaving.awaitTerminal({ namespace, jobId }),
+      leaving.awaitJobs({ namespace, jobIds: [jobId] }),
+      leaving.awaitEvent({ namespace, jobId, type: 'seen' }),
+      leaving.waitDrained({ namespace: drained, queue }),
+      leaving.watchQueueStats({ namespace, queue, interval: seconds(60) }),
+    ];
+    for (const wait of waits) await wait.next();
+    const reasons = Promise.all(waits.map(async (wait) => (await refusal(wait.rest())).info?.reason));
+    const followers = (['queue', 'everything'] as const).map(($case) =>
+      leaving.subscribe({
+        namespace,
+        scope: $case === 'queue' ? { $case, queue } : { $case, everything: {} },
+        start: { $case: 'fromBeginning', fromBeginning: {} },
+      }),
+    );
+    const known = await events(jobId);
+    // Who has not read so far goes on behind its cursor, elsewhere.
+    const told = await Promise.all(followers.map((follower) => eventsOf(jobId, follower, known.length)));
+    const ended = Promise.all(followers.map((follower) => follower.rest()));
     const { stream } = await openWork(going, { namespace, queues: ['other'] });
     const silent = new WorkStream(leaving);
     const refused = refusal(silent.ended());
@@ -185,6 +263,13 @@ describe.skipIf(isGiven)('a replica that shuts down (skipped with STINT_ADDRESS:
     }
   });
 });
+
+/** Of the job, from the first messages, until there are so many. */
+async function eventsOf(jobId: string, follower: Follower<SubscribeResponse>, count: number): Promise<readonly Event[]> {
+  const seen: Event[] = [];
+  while (seen.length < count) seen.push(...(await follower.next()).events.filter((event) => event.jobId === jobId));
+  return seen;
+}
 
 const SERVING = 1;
 const NOT_SERVING = 2;
