@@ -243,6 +243,7 @@ describe('a stream', () => {
 
   it('ends its handler when the client goes away, also one that waits for the reader', async () => {
     async function* subscribe() {
+      endings.tell('began');
       try {
         for (;;) yield message('x'.repeat(64 * 1024));
       } finally {
@@ -253,6 +254,7 @@ describe('a stream', () => {
     const stream = events.subscribe(request);
     stream.on('error', () => undefined);
     stream.pause();
+    expect(await endings.next()).toBe('began');
     await delay(50);
     stream.cancel();
     expect(await endings.next()).toBe('ended');
