@@ -143,8 +143,11 @@ const knownNames = Object.keys(settings.shape);
 /** What Kubernetes sets in every pod beside a service that is called `stint`. */
 const foreignName = /^STINT_(SERVICE|PORT)(_|$)/;
 
-/** All mistakes at once. A name that is set to nothing counts as not set, as compose files leave it. */
-export function readConfig(environment: Readonly<Record<string, string | undefined>>): ConfigReading {
+/**
+ * All mistakes at once. A name that is set to nothing counts as not set, as compose files leave it. Of who does not listen, addresses that
+ * others reach are no mistake.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, { listens = true } = {}): ConfigReading {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
   const problems = Object.keys(given).filter(isUnknown).map(unknownName);
   const parsed = settings.safeParse(given);
@@ -167,7 +170,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     metricsQueues: parsed.data.STINT_METRICS_QUEUES,
   };
   problems.push(...contradictions(config));
-  if (!parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
+  if (listens && !parsed.data.STINT_INSECURE) problems.push(...openToOthers(config));
   return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'config', config };
 }
 

@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     process.stderr.write(`${USAGE}\n`);
     process.exit(2);
   }
-  const reading = readConfig(process.env);
+  const reading = readConfig(process.env, { listens: command === 'serve' });
   if (reading.kind === 'refused') {
     refuse(reading.problems);
     process.exit(1);

@@ -12,7 +12,7 @@ import type { Carrier, Carriers } from './call.ts';
 /** Connections that were opened together must not all be dialled anew together. */
 const JITTER = 0.1;
 /** grpc-js would tell what it cuts CANCELLED, which nobody tries again; ours comes first, and is a lost connection: UNAVAILABLE. */
-const NEVER_BEFORE_OURS = 2;
+const BEHIND_OURS_MS = 5_000;
 /** For a client that is cut to close its side. */
 const HALF_CLOSED_MS = 1_000;
 
@@ -60,10 +60,10 @@ export class Connections implements Carriers {
     return this.#open.get(peer);
   }
 
-  /** Those that are there. Resolves once all are closed. */
-  async end(reason: Ending): Promise<void> {
+  /** Those that are there; whoever cuts them does so after the grace, in milliseconds. Resolves once all are closed. */
+  async end(reason: Ending, graceMs: number): Promise<void> {
     const connections = [...this.#open.values()];
-    for (const connection of connections) connection.end(reason);
+    for (const connection of connections) connection.end(reason, graceMs);
     await Promise.all(connections.map(({ closed }) => closed));
   }
 
@@ -109,10 +109,10 @@ class Connection implements Carrier {
   }
 
   /** Once: the first reason is the one that is told. */
-  end(reason: Ending): void {
+  end(reason: Ending, graceMs: number): void {
     if (this.ending.aborted) return;
     // GOAWAY first: a stream that ends before it is opened again right here.
-    this.#injector.drain(NEVER_BEFORE_OURS * this.#parts.life.graceMs);
+    this.#injector.drain(graceMs + BEHIND_OURS_MS);
     this.#ending.abort(reason);
     this.#parts.onEnding(this.#peer);
   }
@@ -129,8 +129,9 @@ class Connection implements Carrier {
   }
 
   #grownOld(): void {
-    this.end('connection_age');
-    this.#timer = setTimeout(() => void this.cut(), this.#parts.life.graceMs).unref();
+    const { graceMs } = this.#parts.life;
+    this.end('connection_age', graceMs);
+    this.#timer = setTimeout(() => void this.cut(), graceMs).unref();
   }
 
   #forget(): void {

@@ -91,7 +91,7 @@ export class GrpcServer {
       cut = setTimeout(resolve, graceMs);
     });
     try {
-      await Promise.race([Promise.all([this.#connections.end('shutting_down'), answerParked()]), cutOff]);
+      await Promise.race([Promise.all([this.#connections.end('shutting_down', graceMs), answerParked()]), cutOff]);
     } finally {
       clearTimeout(cut);
       await this.#connections.cut();

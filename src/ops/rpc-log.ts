@@ -24,7 +24,8 @@ function levelOf({ status, reason, cause }: RpcEnd): Level {
     case 'DEADLINE_EXCEEDED':
       return 'debug';
     case 'UNAVAILABLE':
-      return reason === 'SHUTTING_DOWN' ? 'info' : 'warn';
+      // What a client that tries again does not notice: a replica that stops, a connection that is renewed.
+      return reason === 'SHUTTING_DOWN' || reason === 'CONNECTION_AGE' ? 'info' : 'warn';
     case 'RESOURCE_EXHAUSTED':
       return reason === 'OVERLOADED' ? 'warn' : 'info';
     // Of a defect there is a cause: this is what the transport makes of what it cannot unpack.

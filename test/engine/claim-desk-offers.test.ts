@@ -99,6 +99,20 @@ describe('an enqueue', () => {
     expect(desk.givenBack.map(({ job }) => job.workerId)).toEqual(['a']);
   });
 
+  it('does not put off what opens with time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    desk.limits = [{ queue: 'q', limiter: 'RATE', ready: true, openInMs: 1_000 }];
+    const [waiting] = await desk.park(['a']);
+    for (let told = 0; told < 3; told += 1) {
+      vi.advanceTimersByTime(300);
+      expect(await offer(() => given([])).made).toBe(true);
+      await settled();
+    }
+    vi.advanceTimersByTime(100);
+    (await desk.look()).find(1);
+    expect(workersOf((await waiting) ?? NOTHING)).toEqual(['a']);
+  });
+
   it('that comes when their time is over finds them answered', async () => {
     const short = desk.claim({ workerId: 'a', waitMs: 1 });
     (await desk.look()).find();

@@ -1,5 +1,6 @@
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { credentials, Server, type ServiceError, status as Code } from '@grpc/grpc-js';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SubscribeRequest, SubscribeResponse } from '../../gen/stint/v1/event_service.ts';
@@ -10,6 +11,7 @@ import { loopback, type Stubs } from './loopback.ts';
 
 const LONG_MS = 60_000;
 const AGE_MS = 200;
+const SHORT_MS = 50;
 
 const ack = AckRequest.fromPartial({ leaseToken: 't' });
 const claim = ClaimRequest.fromPartial({ workerId: 'w', queues: ['q'] });
@@ -63,6 +65,22 @@ describe('a connection at its age', () => {
     const { workers } = await server({ workers: { claim: answered } }, { ageMs: AGE_MS, graceMs: LONG_MS });
     const code = new Promise<Code>((resolve) => workers.claim(claim, (error) => resolve(error?.code ?? Code.OK)));
     expect([await old.opened, await code]).toEqual(['connection_age', Code.OK]);
+  });
+
+  it('has the grace of the stop where the service stops, however short that of its age is', async () => {
+    const old = gate<unknown>();
+    const answered = async (_request: unknown, call: Call) => {
+      old.open(await aborted(call));
+      await pause(3 * SHORT_MS);
+      return ClaimResponse.fromPartial({});
+    };
+    const { workers, grpc } = await server({ workers: { claim: answered } }, { ageMs: null, graceMs: SHORT_MS });
+    const code = new Promise<Code>((resolve) => workers.claim(claim, (error) => resolve(error?.code ?? Code.OK)));
+    await new Promise<void>((resolve, reject) =>
+      workers.ack(ack, (error) => (error?.code === Code.UNIMPLEMENTED ? resolve() : reject(error ?? new Error('answered')))),
+    );
+    await grpc.stop({ answerParked: async () => undefined, graceMs: LONG_MS });
+    expect([await old.opened, await code]).toEqual(['shutting_down', Code.OK]);
   });
 
   it('is cut after its grace, and what it still carries is told UNAVAILABLE', async () => {

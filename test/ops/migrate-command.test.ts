@@ -10,8 +10,8 @@ const root = join(import.meta.dirname, '../..');
 const main = join(root, 'dist/src/main.js');
 const latest = journal.entries.at(-1)?.idx ?? 0;
 
-function stint(words: readonly string[], databaseUrl = ''): SpawnSyncReturns<string> {
-  const env = { PATH: process.env['PATH'] ?? '', DATABASE_URL: databaseUrl };
+function stint(words: readonly string[], databaseUrl = '', settings: Readonly<Record<string, string>> = {}): SpawnSyncReturns<string> {
+  const env = { PATH: process.env['PATH'] ?? '', DATABASE_URL: databaseUrl, ...settings };
   return spawnSync(process.execPath, [main, ...words], { cwd: root, env, encoding: 'utf8' });
 }
 
@@ -37,6 +37,15 @@ describe('the command migrate', () => {
     const second = stint(['migrate'], database.url);
     expect(second).toMatchObject({ status: 0, stderr: '' });
     expect(second.stdout).toMatch(new RegExp(`^stint: the schema in \\S+ is version ${latest}: nothing is pending\\n$`));
+  });
+
+  it('listens to nobody, so that it takes the addresses of an image as they are', async () => {
+    const database = await emptyDatabase();
+    expect(stint(['migrate'], database.url, { STINT_LISTEN: '0.0.0.0:50051' })).toMatchObject({ status: 0, stderr: '' });
+    expect(stint([], database.url, { STINT_LISTEN: '0.0.0.0:50051' })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('STINT_INSECURE'),
+    });
   });
 
   it('looks with --check, changes nothing, and ends with 3 while something is pending', async () => {

@@ -70,6 +70,7 @@ describe('the log of calls', () => {
     ['warn', 'a database that is away', { status: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE' }],
     ['warn', 'a replica that is full', { status: 'RESOURCE_EXHAUSTED', reason: 'OVERLOADED' }],
     ['info', 'a queue that is full', { status: 'RESOURCE_EXHAUSTED', reason: 'QUEUE_SATURATED' }],
+    ['info', 'a connection that is renewed', { status: 'UNAVAILABLE', reason: 'CONNECTION_AGE' }],
     ['info', 'a replica that stops', { status: 'UNAVAILABLE', reason: 'SHUTTING_DOWN' }],
     ['info', 'a bad field', { status: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' }],
     ['debug', 'a client that has gone', { status: 'CANCELLED', reason: null }],

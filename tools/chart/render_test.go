@@ -174,7 +174,9 @@ func TestWhoIsReached(t *testing.T) {
 		trigger := at(rendered.objects["ScaledObject/"+target], "spec", "triggers", 0, "metadata")
 		expect(t, "scaler", text(trigger, "scalerAddress"), "jobs.prod.svc:8443")
 		expect(t, "size", []any{at(trigger, "targetSize"), at(trigger, "targetAgeSeconds")}, [][]any{{"2.5", nil}, {nil, "60"}}[index])
+		expect(t, "threshold, without an exponent", at(trigger, "activationThreshold"), []any{"0", "2500000"}[index])
 	}
+	expect(t, "the metrics' own namespace stays", at(rendered.objects["ServiceMonitor/jobs"], "spec", "endpoints", 0, "honorLabels"), true)
 	peers := at(rendered.objects["NetworkPolicy/jobs"], "spec", "ingress", 0, "from").([]any)
 	expect(t, "peers: who was named, and KEDA", len(peers), 2)
 }

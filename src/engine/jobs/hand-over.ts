@@ -1,6 +1,7 @@
 import type { QueueName } from '../../domain/queue.ts';
 import type { Aftermath } from '../aftermath.ts';
 import type { EnqueueItem, EnqueueOutcome, Handed, Repository } from '../ports/repository.ts';
+import { StoreError } from '../ports/store-error.ts';
 import type { OfferedLook } from '../workers/claim-group.ts';
 
 /** Jobs of a commit that are offered: of more the claims have a statement of their own, beside that of the next enqueue. */
@@ -37,10 +38,16 @@ async function handedOver({ repository, offer }: HandOverParts, items: readonly 
   const queue = items[0]?.queue;
   if (queue === undefined || !isOffered(items)) return null;
   let handing: Promise<Handed | null> = Promise.resolve(null);
-  // Who waits is not to be told what is wrong with the enqueue: it finds nothing, and waits on.
   await offer(queue, async (offered) => {
     handing = repository.handOver(items, offered);
-    return handing.then((handed) => handed?.given ?? NOTHING_GIVEN).catch(() => NOTHING_GIVEN);
+    try {
+      return (await handing)?.given ?? NOTHING_GIVEN;
+    } catch (error) {
+      // Nobody knows whether it gave: who asks again under the same request id finds what it was given, as after a claim whose answer was lost.
+      if (error instanceof StoreError && error.kind === 'unavailable') throw error;
+      // It did nothing, and what is wrong with the enqueue is nothing to who waits.
+      return NOTHING_GIVEN;
+    }
   });
   return handing;
 }

@@ -66,17 +66,13 @@ export class ClaimDesk {
 
   /**
    * Has those who wait for this queue, and for nothing else, looked for by `look` in place of their next statement: an enqueue that may give to them.
-   * Resolves once that is over; with false, and nothing was looked for, where nobody waits so. `look` does not throw.
+   * Resolves once that is over; with false, and nothing was looked for, where nobody waits so. What `look` throws is told to those who wait.
    */
   offer(name: QueueName, look: OfferedLook): Promise<boolean> {
     const [group, ...others] = this.#groups.of(name);
     if (group === undefined || others.length > 0 || !isOpenToOffers(group)) return Promise.resolve(false);
     return new Promise((resolve) => {
-      this.#serve(group, atOnce, async (offer) => {
-        const given = await look(offer);
-        resolve(true);
-        return given;
-      });
+      this.#serve(group, atOnce, (offer) => look(offer).finally(() => resolve(true)));
     });
   }
 
@@ -180,6 +176,7 @@ export class ClaimDesk {
 
   async #run(group: Group, gathered: () => Promise<void>, offered: OfferedLook | null): Promise<void> {
     let look = offered;
+    let hasLooked = false;
     for (let ready = gathered; group.wanted && group.waiters.size > 0; ready = turnEnd) {
       await ready();
       group.wanted = false;
@@ -200,12 +197,14 @@ export class ClaimDesk {
           waiter.reject(error);
         }
       }
+      hasLooked ||= look === null;
       look = null;
     }
     group.running = false;
     // Only for who found nothing and stays: while there is something to claim nobody needs hints.
     if (group.waiters.size > 0) this.#hearing ??= this.#parts.keepHearing();
-    this.#scheduleRecheck(group);
+    // An offer is no look: what opens with time, and what nobody told of, is due when it was.
+    if (hasLooked || group.waiters.size === 0) this.#scheduleRecheck(group);
     this.#forgetIfIdle(group);
   }
 

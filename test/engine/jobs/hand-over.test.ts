@@ -25,11 +25,14 @@ let counted: Record<string, number> = {};
 /** Claims wait for hints. */
 let onParked = () => {};
 let broken: (() => Error) | null = null;
+/** It is done, and nobody hears of it. */
+let lost = false;
 let queue: Queue;
 let engine: RunningEngine;
 beforeEach(async () => {
   sent.splice(0);
   broken = null;
+  lost = false;
   queue = await stage.queue();
   const { repository } = stage;
   const noted = <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -40,7 +43,12 @@ beforeEach(async () => {
     onParked();
     return silent.keepHearing();
   };
-  const handOver: Repository['handOver'] = (...asked) => (broken === null ? repository.handOver(...asked) : Promise.reject(broken()));
+  const handOver: Repository['handOver'] = async (...asked) => {
+    if (broken !== null) throw broken();
+    const handed = await repository.handOver(...asked);
+    if (lost) throw new StoreError('unavailable', 'lost');
+    return handed;
+  };
   const watched = {
     ...repository,
     enqueueMany: (...asked: Parameters<Repository['enqueueMany']>) => noted('enqueueMany', () => repository.enqueueMany(...asked)),
@@ -52,7 +60,7 @@ beforeEach(async () => {
   engine = engineOn(watched, { ...silent, keepHearing }, { jobs });
 });
 
-const claim = (more: { readonly workerId?: string; readonly queues?: readonly string[] } = {}) =>
+const claim = (more: { readonly workerId?: string; readonly requestId?: string | null } = {}) =>
   engine.workers.claim(
     {
       ...{ namespace: queue.namespace, workerId: 'w', queues: [queue.name], maxJobs: 1, waitMs: WAIT_MS },
@@ -62,9 +70,9 @@ const claim = (more: { readonly workerId?: string; readonly queues?: readonly st
   );
 
 /** So many claims that have looked, found nothing, and wait. */
-async function parked(count: number) {
+async function parked(count: number, requestId: string | null = null) {
   const waiting = new Promise<void>((resolve) => (onParked = resolve));
-  const claims = Array.from({ length: count }, (_, n) => claim({ workerId: `w${n}` }));
+  const claims = Array.from({ length: count }, (_, n) => claim({ workerId: `w${n}`, requestId }));
   await waiting;
   sent.splice(0);
   return claims;
@@ -132,10 +140,20 @@ describe('an enqueue', () => {
     await waiting;
   });
 
+  it('whose answer is lost is refused, and so is who waits: asked again under its request id it is given what it was given', async () => {
+    const [waiting = expect.unreachable()] = await parked(1, 'r');
+    const told = expect(waiting).rejects.toThrow('lost');
+    lost = true;
+    await expect(enqueue()).rejects.toThrow('lost');
+    await told;
+    const { jobs } = await claim({ workerId: 'w0', requestId: 'r' });
+    expect(jobs).toMatchObject([{ job: { state: 'RUNNING', attempt: 1 } }]);
+  });
+
   it('that fails is refused, and who waits has heard nothing of it', async () => {
     const [waiting] = await parked(1);
-    broken = () => new StoreError('unavailable', 'lost');
-    await expect(enqueue()).rejects.toThrow('lost');
+    broken = () => new StoreError('broken', 'defect');
+    await expect(enqueue()).rejects.toThrow('defect');
     broken = null;
     await enqueue({ type: 'next' });
     expect((await waiting)?.jobs).toMatchObject([{ job: { type: 'next' } }]);
