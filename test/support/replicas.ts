@@ -2,6 +2,8 @@ import { loopback } from '../../src/embedded/free-port.ts';
 import { findLastingPort } from './lasting-port.ts';
 import { type ServiceProcess, spawnService } from './service-process.ts';
 
+const PORT_TRIES = 5;
+
 /** A process of the service over a database that others share, on ports that it keeps when it is started again. */
 export class Replica {
   /** Of gRPC: `host:port`. */
@@ -17,16 +19,23 @@ export class Replica {
 
   /** Serves when it is given; `buildService` must have been called. Ends with `close` only. */
   static async start(databaseUrl: string, environment: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const address = `${loopback}:${await findLastingPort()}`;
-    const replica = new Replica(address, {
-      DATABASE_URL: databaseUrl,
-      STINT_LISTEN: address,
-      STINT_ADMIN_LISTEN: `${loopback}:${await findLastingPort()}`,
-      STINT_LOG_LEVEL: 'warn',
-      ...environment,
-    });
-    await replica.#untilServing();
-    return replica;
+    for (let tries = 1; ; tries += 1) {
+      const address = `${loopback}:${await findLastingPort()}`;
+      const replica = new Replica(address, {
+        DATABASE_URL: databaseUrl,
+        STINT_LISTEN: address,
+        STINT_ADMIN_LISTEN: `${loopback}:${await findLastingPort()}`,
+        STINT_LOG_LEVEL: 'warn',
+        ...environment,
+      });
+      try {
+        await replica.#untilServing();
+        return replica;
+      } catch (error) {
+        // Another test has found the same port free at the same moment.
+        if (tries === PORT_TRIES || !(error instanceof Error && error.message.includes('is taken'))) throw error;
+      }
+    }
   }
 
   get pid(): number {
