@@ -77,7 +77,7 @@ export interface StoreOptions {
   readonly migrates?: boolean;
   /** Tests play the next one. */
   readonly release?: Release;
-  /** The schema was changed, while this is open, to one that the release must not work on. */
+  /** Called when a look, made while this is open, finds a schema that the release must not work on. */
   readonly onUnfit?: (refusal: Error) => void;
   /** Who watches the statements. Default: nobody. */
   readonly statementObserver?: StatementObserver | undefined;

@@ -53,7 +53,7 @@ func environment(pod any) map[string]any {
 func TestMinimalMakes(t *testing.T) {
 	expect(t, "objects", minimal(t).names(), []string{
 		"Deployment/release-stint", "Job/release-stint-migrate", "NetworkPolicy/release-stint", "PodDisruptionBudget/release-stint",
-		"Service/release-stint", "Service/release-stint-headless", "ServiceAccount/release-stint", "ServiceAccount/release-stint-migrate",
+		"Service/release-stint", "Service/release-stint-admin", "Service/release-stint-headless", "ServiceAccount/release-stint", "ServiceAccount/release-stint-migrate",
 	})
 }
 
@@ -61,7 +61,7 @@ func TestEverythingMakes(t *testing.T) {
 	expect(t, "objects", everything(t).names(), []string{
 		"Cluster/jobs-postgres", "ConfigMap/jobs-dashboard", "Deployment/jobs", "HorizontalPodAutoscaler/jobs", "Job/jobs-migrate",
 		"NetworkPolicy/jobs", "PodDisruptionBudget/jobs", "PrometheusRule/jobs", "ScaledObject/mailer", "ScaledObject/thumbnailer",
-		"Service/jobs", "Service/jobs-headless", "ServiceAccount/jobs", "ServiceAccount/jobs-migrate", "ServiceMonitor/jobs",
+		"Service/jobs", "Service/jobs-admin", "Service/jobs-headless", "ServiceAccount/jobs", "ServiceAccount/jobs-migrate", "ServiceMonitor/jobs",
 	})
 }
 
@@ -161,7 +161,10 @@ func TestWhoIsReached(t *testing.T) {
 	expect(t, "ports of the headless one", len(at(headless, "spec", "ports").([]any)), 1)
 	expect(t, "port", at(rendered.objects["Service/jobs"], "spec", "ports", 0, "port"), 8443.0)
 	pod := at(rendered.objects["Deployment/jobs"], "spec", "template", "metadata", "labels")
-	for _, name := range []string{"Service/jobs", "Service/jobs-headless"} {
+	expect(t, "ports of the one for clients, which a load balancer may carry out", len(at(rendered.objects["Service/jobs"], "spec", "ports").([]any)), 1)
+	admin := rendered.objects["Service/jobs-admin"]
+	expect(t, "admin", []any{at(admin, "spec", "type"), at(admin, "spec", "ports", 0, "port")}, []any{nil, 8080.0})
+	for _, name := range []string{"Service/jobs", "Service/jobs-admin", "Service/jobs-headless"} {
 		for label, value := range at(rendered.objects[name], "spec", "selector").(object) {
 			expect(t, name+" selects "+label, at(pod, label), value)
 		}
