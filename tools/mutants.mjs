@@ -1,9 +1,11 @@
 // Breaks the code on purpose, one promise at a time, and sees that the tests named for it notice: `npm run mutants [name…]`.
-// A mutant is a patch in test/mutants/; the README there tells its form. Prints a line each, last "N passed, N failed".
+// A mutant is a patch in test/mutants/; the README there tells its form. Prints a line each, those that were not killed once more at the end, and
+// last "N passed, N failed". With `--check` nothing is run: it tells whether each patch still applies.
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join, relative, sep } from 'node:path';
+import { parseArgs } from 'node:util';
 
 const root = join(import.meta.dirname, '..');
 const mutantsFolder = join(root, 'test/mutants');
@@ -74,13 +76,23 @@ function readMutants(names) {
 }
 
 /** Throws where the code has moved on: a mutant that does not apply proves nothing. */
-function apply({ hunks }, folder) {
+function apply({ hunks }, folder, write = writeFileSync) {
   for (const { file, before, after } of hunks) {
     const path = join(folder, file);
     const [old, fresh] = [`\n${before.join('\n')}\n`, `\n${after.join('\n')}\n`];
     const parts = `\n${readFileSync(path, 'utf8')}`.split(old);
     if (parts.length !== 2) throw new Error(`does not apply: ${parts.length - 1} places in ${file} read\n${before.join('\n')}`);
-    writeFileSync(path, parts.join(fresh).slice(1));
+    write(path, parts.join(fresh).slice(1));
+  }
+}
+
+/** Null where the patch applies. */
+function misfit(mutant) {
+  try {
+    apply(mutant, root, () => {});
+    return null;
+  } catch (error) {
+    return { verdict: 'INVALID', lines: error.message.split('\n') };
   }
 }
 
@@ -172,22 +184,36 @@ function print({ name, promise }, { verdict, lines }) {
   console.log(lines.map((line, index) => (index === 0 ? head : ' '.repeat(head.length)) + line).join('\n'));
 }
 
-async function main() {
-  const mutants = readMutants(process.argv.slice(2));
+function checkThatAllApply(mutants) {
+  const unfit = mutants.map((mutant) => ({ mutant, judged: misfit(mutant) })).filter(({ judged }) => judged !== null);
+  for (const { mutant, judged } of unfit) print(mutant, judged);
+  return unfit.length;
+}
+
+async function runAll(mutants) {
   const killers = mutants.flatMap((mutant) => mutant.killers);
   const clean = await inCopy((folder) => runTests(folder, killers));
   const waiting = [...mutants];
-  let killed = 0;
+  const alive = [];
   const lane = async () => {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
       const judged = await judge(mutant, clean);
-      if (judged.verdict === 'killed') killed += 1;
+      if (judged.verdict !== 'killed') alive.push({ mutant, judged });
       print(mutant, judged);
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
-  console.log(`${killed} passed, ${mutants.length - killed} failed`);
-  return killed === mutants.length;
+  if (alive.length > 0) console.log('\nNot killed:');
+  for (const { mutant, judged } of alive) print(mutant, judged);
+  return alive.length;
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({ options: { check: { type: 'boolean', default: false } }, allowPositionals: true });
+  const mutants = readMutants(positionals);
+  const failed = values.check ? checkThatAllApply(mutants) : await runAll(mutants);
+  console.log(`${mutants.length - failed} passed, ${failed} failed`);
+  return failed === 0;
 }
 
 try {

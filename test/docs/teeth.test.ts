@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -22,5 +23,12 @@ describe('the table of mutants in docs/guarantees.md', () => {
       .filter((line) => line.startsWith('| `'))
       .map((line) => line.split('|').map((cell) => cell.trim()));
     expect(rows.map(([, name, promise, , files]) => [name, promise, files].join(' | ')).toSorted()).toEqual(mutants.toSorted());
+  });
+});
+
+describe('the mutants', () => {
+  it('still apply: what each of them takes out or changes stands where it says, once', () => {
+    const { stdout } = spawnSync(process.execPath, ['tools/mutants.mjs', '--check'], { cwd: projectRoot, encoding: 'utf8' });
+    expect(stdout.trim()).toBe(`${mutants.length} passed, 0 failed`);
   });
 });
