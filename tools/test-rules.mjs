@@ -28,7 +28,7 @@ const built = run('go', ['-C', folder, 'build', '-tags=remove_all_sd', `-o=${pro
 tell('promtool builds', built);
 if (built.passed) {
   tell('the rules are well formed', run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', rules]));
-  const names = [...readFileSync(tests, 'utf8').matchAll(/^ {2}- name: (\S+)$/gm)].map(([, name]) => name);
+  const names = [...readFileSync(tests, 'utf8').matchAll(/^ {2}- name: (.+)$/gm)].map(([, name]) => name);
   for (const name of names) tell(name, run(promtool, ['test', 'rules', `--run=^${name}$`, tests]));
 }
 process.exit(failed === 0 ? 0 : 1);

@@ -7,6 +7,9 @@ type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
 type Ending = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 type Definition = Parameters<ServerInterceptor>[0];
 
+/** Of a call that succeeds, or that the transport ends. */
+const NO_FAILURE = { reason: null, cause: null };
+
 export function watching(observer: RpcObserver): ServerInterceptor {
   /** As many as there are methods. */
   const methods = new Map<string, RpcMethod>();
@@ -88,13 +91,11 @@ class ObservedCall extends ServerInterceptingCall {
   /** A call has one end: what comes after it, as a cancel behind each status, tells nothing. */
   #end({ code, metadata }: Pick<Ending, 'code' | 'metadata'>): Readonly<Record<string, string>> | undefined {
     const observation = this.#observation;
+    if (observation === null) return undefined;
     this.#observation = null;
     const number = code ?? status.UNKNOWN;
-    const failure = metadata instanceof FailureTrailer ? metadata : null;
-    return observation?.end({
-      ...{ code: number, status: status[number] ?? 'UNKNOWN' },
-      ...{ reason: failure?.reason ?? null, cause: failure?.cause ?? null },
-    });
+    const { reason, cause } = metadata instanceof FailureTrailer ? metadata : NO_FAILURE;
+    return observation.end({ code: number, status: status[number] ?? 'UNKNOWN', reason, cause });
   }
 
   #within(work: () => void): void {

@@ -55,42 +55,37 @@ export function everyRpcObserver(observers: readonly RpcObserver[]): RpcObserver
   if (only !== undefined && observers.length === 1) return only;
   return {
     begin: (call) => {
-      const watching: RpcObservation[] = [];
+      let watching: RpcObservation | null = null;
       for (const observer of observers) {
         const one = observer.begin(call);
-        if (one !== null) watching.push(one);
+        if (one !== null) watching = watching === null ? one : new Both(watching, one);
       }
-      return watching.length > 1 ? new Together(watching) : (watching[0] ?? null);
+      return watching;
     },
   };
 }
 
-class Together implements RpcObservation {
+class Both implements RpcObservation {
   readonly run?: <T>(work: () => T) => T;
-  readonly #watching: readonly RpcObservation[];
+  readonly #outer: RpcObservation;
+  readonly #inner: RpcObservation;
 
-  constructor(watching: readonly RpcObservation[]) {
-    this.#watching = watching;
-    const running = watching.filter((one) => one.run !== undefined);
-    if (running.length > 0) this.run = (work) => nested(running, work);
+  constructor(outer: RpcObservation, inner: RpcObservation) {
+    [this.#outer, this.#inner] = [outer, inner];
+    if (outer.run !== undefined || inner.run !== undefined) this.run = (work) => within(outer, () => within(inner, work));
   }
 
   onMessage(direction: 'received' | 'sent'): void {
-    for (const one of this.#watching) one.onMessage?.(direction);
+    this.#outer.onMessage?.(direction);
+    this.#inner.onMessage?.(direction);
   }
 
   end(end: RpcEnd): Readonly<Record<string, string>> | undefined {
-    let told: Readonly<Record<string, string>> | undefined;
-    for (const one of this.#watching) {
-      const more = one.end(end);
-      if (more !== undefined) told = { ...told, ...more };
-    }
-    return told;
+    const [first, second] = [this.#outer.end(end), this.#inner.end(end)];
+    return first === undefined || second === undefined ? (first ?? second) : { ...first, ...second };
   }
 }
 
-function nested<T>(observations: readonly RpcObservation[], work: () => T): T {
-  const [outer, ...inner] = observations;
-  if (outer?.run === undefined) return work();
-  return outer.run(() => nested(inner, work));
+function within<T>(observation: RpcObservation, work: () => T): T {
+  return observation.run === undefined ? work() : observation.run(work);
 }

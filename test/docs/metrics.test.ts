@@ -119,6 +119,20 @@ describe.each([
   });
 });
 
+describe('releases under one Prometheus', () => {
+  it('are told apart by every alarm that reads more than one replica', () => {
+    const shared = [...rules.matchAll(/\b(?:sum|max|min|count) (?:by \(([^)]*)\))?/g)].map(([, labels = '']) => labels.split(', '));
+    expect(shared.length).toBeGreaterThan(10);
+    expect(shared.filter((labels) => !labels.includes('job'))).toEqual([]);
+    expect(rules).not.toMatch(/\b(?:sum|max|min|count)\(/);
+  });
+
+  it('are told apart by the dashboard, which shows one', () => {
+    const selectors = [...expressions.matchAll(/\b(?:stint|grpc_server|nodejs|process)_\w+(\{job="\$job")?/g)];
+    expect(selectors.filter(([, selector]) => selector === undefined).map(([name]) => name)).toEqual([]);
+  });
+});
+
 describe('the dashboard', () => {
   it('has its rows, and asks whatever source of data is chosen', () => {
     const titles = [...dashboard.matchAll(/"type": "row",\s+"id": \d+,\s+"title": "(\w+)"/g)].map(([, title]) => title);

@@ -51,6 +51,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"serviceAccount.automount=true", "automount"},
 		{"networkPolicy.grpcFrom=everyone", "/networkPolicy/grpcFrom"},
 		{"serviceMonitor.intervalSeconds=30s", "/serviceMonitor/intervalSeconds"},
+		{"prometheusRule.manualUrl=operations", "/prometheusRule/manualUrl"},
 		{"keda.enabled=true", "keda.workers"},
 		{"keda.workers[0].deployment=thumbnailer", "queue"},
 		{"keda.workers[0].deployment=a,keda.workers[0].queue=b,keda.workers[0].scaleBy=age", "scaleBy"},

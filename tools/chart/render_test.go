@@ -262,11 +262,23 @@ func TestFilesOfPrometheusAndGrafanaAreWhole(t *testing.T) {
 	if len(groups) == 0 {
 		t.Error("there is no group of rules")
 	}
+	absent := at(groups[0], "rules", 0)
+	expect(t, "who is absent", text(absent, "expr"), `absent(stint_build_info{job="prod/jobs"})`)
+	expect(t, "the manual", text(absent, "annotations", "runbook_url"), "https://docs.example.com/stint/operations#stintabsent")
+	relabelings := at(rendered.objects["ServiceMonitor/jobs"], "spec", "endpoints", 0, "relabelings")
+	expect(t, "the job", relabelings, any([]any{object{"targetLabel": "job", "replacement": "prod/jobs"}}))
 	var dashboard object
 	if err := json.Unmarshal([]byte(text(rendered.objects["ConfigMap/jobs-dashboard"], "data", "stint.json")), &dashboard); err != nil {
 		t.Error(err)
 	}
 	expect(t, "the title, as in the file", strings.Contains(read(t, "deploy/helm/stint/files/dashboard.json"), text(dashboard, "title")), true)
+}
+
+func TestWhoIsReadByAnotherMonitorIsNotLookedForByName(t *testing.T) {
+	rule := minimal(t, "prometheusRule.enabled=true").objects["PrometheusRule/release-stint"]
+	absent := at(rule, "spec", "groups", 0, "rules", 0)
+	expect(t, "who is absent", text(absent, "expr"), "absent(stint_build_info)")
+	expect(t, "the manual", text(absent, "annotations", "runbook"), "docs/operations.md#stintabsent")
 }
 
 func read(t *testing.T, path string) string {

@@ -1,6 +1,6 @@
-import { Histogram, type Registry } from 'prom-client';
 import type { CommitObserver, Flush, FlushObservation } from '../../engine/ports/commit-observer.ts';
 import { StoreError } from '../../engine/ports/store-error.ts';
+import type { PlainHistogram, PlainHistograms, Series } from './plain-histograms.ts';
 
 const ITEMS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -8,32 +8,28 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /** Batches of the lanes of group commit, and claims. */
 export class CommitMetrics implements CommitObserver {
   readonly #lanes = new Map<string, LaneMetrics>();
-  readonly #items: Histogram<'lane'>;
-  readonly #waits: Histogram<'lane'>;
-  readonly #seconds: Histogram<'lane' | 'outcome'>;
+  readonly #items: PlainHistogram;
+  readonly #waits: PlainHistogram;
+  readonly #seconds: PlainHistogram;
 
-  constructor(registry: Registry) {
-    const registers = [registry];
-    this.#items = new Histogram({
+  constructor(histograms: PlainHistograms) {
+    this.#items = histograms.add({
       name: 'stint_batch_items',
       help: 'Items of a batch that was sent to the database, by lane; of the lane claim, the claims that it served.',
       labelNames: ['lane'],
       buckets: ITEMS,
-      registers,
     });
-    this.#waits = new Histogram({
+    this.#waits = histograms.add({
       name: 'stint_batch_wait_seconds',
       help: 'Time that an item waited for its batch to be sent, by lane; each try of an item counts.',
       labelNames: ['lane'],
       buckets: SECONDS,
-      registers,
     });
-    this.#seconds = new Histogram({
+    this.#seconds = histograms.add({
       name: 'stint_batch_seconds',
       help: 'Time from the sending of a batch to its commit or failure, by lane and outcome.',
       labelNames: ['lane', 'outcome'],
       buckets: SECONDS,
-      registers,
     });
   }
 
@@ -46,7 +42,7 @@ export class CommitMetrics implements CommitObserver {
       end: (error) => {
         const seconds = (performance.now() - begunAt) / 1_000;
         if (error === null) metrics.committed.observe(seconds);
-        else this.#seconds.observe({ lane, outcome: failureOf(error) }, seconds);
+        else this.#seconds.labels(lane, failureOf(error)).observe(seconds);
       },
     };
   }
@@ -61,12 +57,10 @@ export class CommitMetrics implements CommitObserver {
   }
 }
 
-type Observing = Pick<Histogram.Internal<string>, 'observe'>;
-
 interface LaneMetrics {
-  readonly items: Observing;
-  readonly waits: Observing;
-  readonly committed: Observing;
+  readonly items: Series;
+  readonly waits: Series;
+  readonly committed: Series;
 }
 
 /** What storage calls it: `conflict` and `contended` are tried again; everything else that is thrown is a defect. */

@@ -1,10 +1,11 @@
 /** All that the service tells of itself, in the text that Prometheus reads. What each number means stands in docs/operations.md. */
 import { performance } from 'node:perf_hooks';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { FeedState } from '../../engine/ports/event-log.ts';
 import type { PoolState } from '../../engine/ports/statement-observer.ts';
 import { CommitMetrics } from './commit-metrics.ts';
 import { JobMetrics } from './job-metrics.ts';
+import { PlainHistograms, type Series } from './plain-histograms.ts';
 import { QueueMetrics } from './queue-metrics.ts';
 import { RpcMetrics } from './rpc-metrics.ts';
 import { StatementMetrics } from './statement-metrics.ts';
@@ -28,13 +29,14 @@ const LEFT_OUT = [
 
 export class Metrics {
   readonly #registry = new Registry();
-  readonly calls = new RpcMetrics(this.#registry);
-  readonly commits = new CommitMetrics(this.#registry);
-  readonly statements = new StatementMetrics(this.#registry);
+  readonly #histograms = new PlainHistograms();
+  readonly calls = new RpcMetrics(this.#registry, this.#histograms);
+  readonly commits = new CommitMetrics(this.#histograms);
+  readonly statements = new StatementMetrics(this.#registry, this.#histograms);
   readonly jobs = new JobMetrics(this.#registry);
   readonly queues = new QueueMetrics(this.#registry);
   readonly #failures: Counter<'task'>;
-  readonly #feedDelay: Histogram;
+  readonly #feedDelay: Series;
   /** Null until the service runs. */
   #state: (() => ServiceState) | null = null;
 
@@ -48,12 +50,13 @@ export class Metrics {
       labelNames: ['task'],
       registers,
     });
-    this.#feedDelay = new Histogram({
+    const feedDelay = this.#histograms.add({
       name: 'stint_feed_delay_seconds',
       help: 'Time from the commit of an event to its telling on this replica, for the newest event of each look at the log.',
+      labelNames: [],
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers,
     });
+    this.#feedDelay = feedDelay.labels();
     new Gauge({
       name: 'stint_build_info',
       help: 'Always 1; its labels tell the versions.',
@@ -95,7 +98,10 @@ export class Metrics {
 
   /** Waits for nothing but the numbers at hand. */
   async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+    return {
+      contentType: this.#registry.contentType,
+      text: `${await this.#registry.metrics()}\n${await this.#histograms.registry().metrics()}`,
+    };
   }
 
   #gauge(name: string, help: string, value: (state: ServiceState) => number): void {

@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
+import { Counter, Gauge, type Metric, type Registry } from 'prom-client';
 import type { ObservedRpc, RpcEnd, RpcMethod, RpcObservation, RpcObserver } from '../rpc-observer.ts';
+import type { PlainHistogram, PlainHistograms, Series } from './plain-histograms.ts';
 
 /** A unary call takes about a millisecond; one that waits for work, up to a minute. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -7,22 +8,21 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const METHOD_LABELS = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
 
 /**
- * Calls by method and code, under the names that dashboards of gRPC know. What only grows is counted in plain numbers, and handed over when
- * somebody asks: a call costs no more than a look at the clock and one bucket.
+ * Calls by method and code, under the names that dashboards of gRPC know. All is counted in plain numbers, and handed over when somebody asks: a
+ * call costs no more than a look at the clock and one bucket.
  */
 export class RpcMetrics implements RpcObserver {
   readonly #methods = new Map<string, MethodCounts>();
   /** As many as there are reasons. */
   readonly #refusals = new Map<string, number>();
-  readonly #seconds: Histogram<(typeof METHOD_LABELS)[number]>;
+  readonly #seconds: PlainHistogram;
 
-  constructor(registry: Registry) {
-    this.#seconds = new Histogram({
+  constructor(registry: Registry, histograms: PlainHistograms) {
+    this.#seconds = histograms.add({
       name: 'grpc_server_handling_seconds',
       help: 'Time from the begin of a call to its end, by method; of a stream, how long it was open.',
       labelNames: METHOD_LABELS,
       buckets: SECONDS,
-      registers: [registry],
     });
     for (const metric of plainMetrics(this.#methods, this.#refusals)) registry.registerMetric(metric);
   }
@@ -44,7 +44,7 @@ export class RpcMetrics implements RpcObserver {
 
 interface MethodCounts {
   readonly labels: Record<(typeof METHOD_LABELS)[number], string>;
-  readonly seconds: { observe(value: number): void };
+  readonly seconds: Series;
   started: number;
   ended: number;
   received: number;
@@ -53,7 +53,7 @@ interface MethodCounts {
   readonly handled: Map<string, number>;
 }
 
-function countsOf({ type, service, method }: RpcMethod, seconds: MethodCounts['seconds']): MethodCounts {
+function countsOf({ type, service, method }: RpcMethod, seconds: Series): MethodCounts {
   const labels = { grpc_type: type, grpc_service: service, grpc_method: method };
   return { labels, seconds, started: 0, ended: 0, received: 0, sent: 0, handled: new Map() };
 }

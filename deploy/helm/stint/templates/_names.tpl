@@ -52,3 +52,8 @@ app.kubernetes.io/component: server
 {{- define "stint.postgresCluster" -}}
 {{ include "stint.fullname" . }}-postgres
 {{- end }}
+
+{{- /* What Prometheus calls the replicas of this release: by it they are told from those of another. */}}
+{{- define "stint.job" -}}
+{{ .Release.Namespace }}/{{ include "stint.fullname" . }}
+{{- end }}
