@@ -30,7 +30,7 @@ describe('a plain histogram', () => {
 
   it('without labels is told from the start, with 0', async () => {
     const registry = new Registry();
-    new Histogram({ ...shape, labelNames: [], registers: [registry] });
+    registry.registerMetric(new Histogram({ ...shape, labelNames: [], registers: [] }));
     const histograms = new PlainHistograms();
     histograms.add({ ...shape, labelNames: [] }).labels();
     expect(await linesOf(histograms.registry())).toEqual(await linesOf(registry));
