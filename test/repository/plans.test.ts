@@ -21,6 +21,7 @@ import { resuming } from '../../src/repository/jobs/resume.ts';
 import { retrying } from '../../src/repository/jobs/retry.ts';
 import { updating } from '../../src/repository/jobs/update.ts';
 import { peekQueue } from '../../src/repository/queues/peek-queue.ts';
+import { queueFigures } from '../../src/repository/queues/figures.ts';
 import { queueStatsReader } from '../../src/repository/queues/get-queue-stats.ts';
 import { createQueues } from '../../src/repository/queues/resolve-queues.ts';
 import { ensurePartitions } from '../../src/repository/upkeep/ensure-partitions.ts';
@@ -130,6 +131,7 @@ describe('each hot statement', () => {
     await queueStatsReader({ run, slow: run })(null, queue);
     await foldJournal({ run, slow: run }, null, 100);
     await queueStatsReader({ run, slow: run })(null, queue);
+    await queueFigures(run, null, 100);
     const first = { jobId: ids[0] ?? expect.unreachable(), after: 0 };
     await jobFacts(run, [first], 100);
     await jobFacts(run, [first], 100, { types: ['claimed', 'fact'], recent: 3 });
@@ -253,6 +255,7 @@ function expectIndexed(plans: ReadonlyMap<string, Explained>): void {
       'suspend',
       'cancel',
       'retry',
+      'queue-figures',
     ]),
   );
   for (const [name, { scanned }] of plans) expect(scanned, `${name} scans whole tables`).toEqual([]);

@@ -83,7 +83,16 @@ export class Replica {
   }
 }
 
-/** As many replicas over one database, with what else is set for all of them. */
-export function startReplicas(databaseUrl: string, count: number, environment: Readonly<Record<string, string>> = {}): Promise<Replica[]> {
-  return Promise.all(Array.from({ length: count }, () => Replica.start(databaseUrl, environment)));
+/** As many replicas over one database, with what else is set for all of them; none is left where one does not start. */
+export async function startReplicas(
+  databaseUrl: string,
+  count: number,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Replica[]> {
+  const starting = await Promise.allSettled(Array.from({ length: count }, () => Replica.start(databaseUrl, environment)));
+  const started = starting.filter((one) => one.status === 'fulfilled').map(({ value }) => value);
+  const failed = starting.find((one) => one.status === 'rejected');
+  if (failed === undefined) return started;
+  await Promise.all(started.map((replica) => replica.close()));
+  throw failed.reason;
 }

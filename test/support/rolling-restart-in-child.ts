@@ -13,15 +13,18 @@ const COUNT = 3;
 // Not below a folder of the caller's: the embedded Postgres may run as another user.
 const folder = mkdtempSync(join(tmpdir(), 'stint-restart-'));
 const postgres = await startEmbeddedPostgres({ dataDir: folder, log: () => undefined });
-const replicas = await startReplicas(postgres.url, COUNT);
 try {
-  console.log(`replicas ${replicas.map(({ address }) => address).join(',')}`);
-  for await (const _line of createInterface({ input: process.stdin })) {
-    await restartEach(replicas);
-    console.log('restarted');
+  const replicas = await startReplicas(postgres.url, COUNT);
+  try {
+    console.log(`replicas ${replicas.map(({ address }) => address).join(',')}`);
+    for await (const _line of createInterface({ input: process.stdin })) {
+      await restartEach(replicas);
+      console.log('restarted');
+    }
+  } finally {
+    await Promise.all(replicas.map((replica) => replica.close()));
   }
 } finally {
-  await Promise.all(replicas.map((replica) => replica.close()));
   await postgres.stop();
   rmSync(folder, { recursive: true, force: true });
 }
