@@ -39,6 +39,8 @@ const OPTIONS: ServerOptions = {
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
   'grpc-node.max_session_memory': SESSION_MEMORY_MIB,
+  // It counts each call and message for a service that nobody is served.
+  'grpc.enable_channelz': 0,
 };
 
 const NEVER_OLD: ConnectionLife = { ageMs: null, graceMs: MINUTE_MS };
