@@ -39,7 +39,7 @@ const OPTIONS: ServerOptions = {
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
   'grpc-node.max_session_memory': SESSION_MEMORY_MIB,
-  // It counts each call and message for a service that nobody is served.
+  // It counts each call and message for a service that is not served. Without it `forceShutdown` cuts no connection: ours are cut by `Connections`.
   'grpc.enable_channelz': 0,
 };
 

@@ -7,7 +7,6 @@ const shape = { name: 'taken_seconds', help: 'Time that it took.', labelNames: [
 const observed = [
   { labels: ['ack', 'committed'], values: [0, 0.1, 0.100_1, 1, 9.5, 10, 10.5, 3_600] },
   { labels: ['ack', 'a "quoted" \\ one'], values: [0.5] },
-  { labels: ['claim', 'committed'], values: [] },
 ];
 
 const linesOf = async (registry: Registry) => (await registry.metrics()).split('\n').toSorted();
@@ -26,6 +25,12 @@ describe('a plain histogram', () => {
     }
     expect((await linesOf(registry)).join('\n')).toContain('taken_seconds_bucket');
     expect(await linesOf(histograms.registry())).toEqual(await linesOf(registry));
+  });
+
+  it('is told with 0 from when its labels are asked for', async () => {
+    const histograms = new PlainHistograms();
+    histograms.add(shape).labels('claim', 'committed');
+    expect(await histograms.registry().metrics()).toContain('taken_seconds_count{lane="claim",outcome="committed"} 0\n');
   });
 
   it('without labels is told from the start, with 0', async () => {

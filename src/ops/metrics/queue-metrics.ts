@@ -63,7 +63,7 @@ export class QueueMetrics {
     });
     gaugeOrNothing(registry, {
       name: 'stint_queue_figures_age_seconds',
-      help: 'Age of the figures of queues; they are looked at every 5 s, and not told past 60 s.',
+      help: 'Age of the figures of queues; they are looked at every 5 s, and not told past 60 s, which this still is.',
       value: age,
     });
   }
