@@ -57,7 +57,6 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Whole numbers through int64, for Helm reads them as floats and would write large ones with an exponent. */}}
 {{/* Helm reads a number as a float, and writes a large one with an exponent. Whatever else is left as it is. */}}
 {{- define "stint.number" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
